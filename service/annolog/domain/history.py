@@ -1,0 +1,317 @@
+"""What the revisions and reviews of one annotation amount to.
+
+An annotation is a set of revisions that point at their parents, and a set of reviews.
+Everything here is a function of those sets: the order in which they arrived, and the
+site at which one looks, make no difference (design.md, sections 3 and 7).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from annolog.domain.annotations import Operation, Verdict
+from annolog.domain.flags import WITHDRAW, Rank, Said
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """What the views need of one revision.
+
+    Attributes
+    ----------
+    targets
+        Canonical keys, sorted.
+    content
+        Digest of all that it says beside its targets; equal content, equal words.
+    """
+
+    revision_id: UUID
+    annotation_id: UUID
+    parent_id: UUID | None
+    clock: int
+    operation: Operation
+    targets: tuple[str, ...]
+    flag: str | None
+    tags: tuple[str, ...]
+    author: str
+    author_kind: str
+    voter: str
+    rank: Rank
+
+    @property
+    def order(self) -> tuple[int, UUID]:
+        """What decides which of two revisions is the later one."""
+        return (self.clock, self.revision_id)
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """Give the targets it speaks of: none once it is retracted."""
+        return () if self.operation is Operation.RETRACT else self.targets
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """What the views need of one review.
+
+    Attributes
+    ----------
+    targets
+        Keys that it is about; None for all of the revision reviewed.
+    """
+
+    review_id: UUID
+    annotation_id: UUID
+    revision_id: UUID
+    verdict: Verdict
+    targets: frozenset[str] | None
+    reviewer: str
+    rank: Rank
+    clock: int
+
+    @property
+    def order(self) -> tuple[int, UUID]:
+        """What decides which of two reviews is the later one."""
+        return (self.clock, self.review_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a statement, or a review that confirms it, stands on one target now.
+
+    Attributes
+    ----------
+    ordinal
+        Place of the target in its annotation, for ever: 0 for the first.
+    tags
+        Tags that it says, sorted; none for a confirming review.
+    """
+
+    said: Said
+    ordinal: int
+    tags: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Vote:
+    """Who said this flag on this target first, without a break until now."""
+
+    voter: str
+    author: str
+    rank: Rank
+    vote_id: UUID
+    clock: int
+
+
+Standings = Mapping[tuple[UUID, str], Standing]
+"""Standings by (source id, target key)."""
+
+NONE: Standings = {}
+"""Nothing stands."""
+
+
+def current(versions: Iterable[Version]) -> Version:
+    """Choose the revision that holds: the greatest (clock, id).
+
+    Retractions and restores count like any other.
+
+    Parameters
+    ----------
+    versions
+        All known revisions of one annotation; at least one.
+    """
+    return max(versions, key=lambda version: version.order)
+
+
+def root(versions: Iterable[Version]) -> Version:
+    """Choose the revision that began the annotation.
+
+    It is the create with the least (clock, id), or the least of all while no create
+    has arrived yet.
+    """
+    known = sorted(versions, key=lambda version: version.order)
+    return next((v for v in known if v.operation is Operation.CREATE), known[0])
+
+
+def chain(versions: Iterable[Version]) -> list[Version]:
+    """Follow the parents of the current revision.
+
+    Returns
+    -------
+    list of Version
+        From the first known ancestor to the current revision; where a parent has not
+        arrived yet, the chain starts behind the hole.
+    """
+    known = {version.revision_id: version for version in versions}
+    step: Version | None = current(known.values())
+    found: list[Version] = []
+    while step is not None:
+        found.append(step)
+        parent = known.get(step.parent_id) if step.parent_id else None
+        # A hostile peer could send a ring; an ancestor is always older.
+        step = parent if parent and parent.order < step.order else None
+    found.reverse()
+    return found
+
+
+def forks(versions: Sequence[Version]) -> list[Version]:
+    """Find revisions that stand beside the current line: edits made at the same time.
+
+    Returns
+    -------
+    list of Version
+        Those that no later revision answers and that are not current, oldest first.
+    """
+    answered = {version.parent_id for version in versions}
+    now = current(versions)
+    return sorted(
+        (v for v in versions if v.revision_id not in answered and v is not now),
+        key=lambda version: version.order,
+    )
+
+
+def standings(versions: Sequence[Version], reviews: Sequence[Review] = ()) -> Standings:
+    """Work out where an annotation counts, and with which votes.
+
+    Parameters
+    ----------
+    versions
+        All known revisions of one annotation, any order.
+    reviews
+        All known reviews of it, any order.
+
+    Returns
+    -------
+    mapping
+        (annotation id, target key) -> how the statement stands there, and
+        (review id, target key) -> the vote of a review that confirms it. Targets on
+        which it does not count are absent.
+
+    Notes
+    -----
+    design.md section 3: a vote's time is that of the revision that last changed this
+    flag on this target; a review counts on a target while the current revision names
+    it with the flag and tags of the revision reviewed.
+    """
+    if not versions:
+        return NONE
+    line = chain(versions)
+    now = line[-1]
+    if not now.named:
+        return NONE
+    ordinals, since, votes = _walk(line)
+    tags = tuple(sorted(set(now.tags)))
+    words = _reviews_by_target(now, versions, reviews)
+    found: dict[tuple[UUID, str], Standing] = {}
+    for key in now.named:
+        vote = votes[key]
+        spoken = words.get(key, ())
+        if any(r.verdict is Verdict.REJECT and r.rank > vote.rank for r in spoken):
+            stands = False
+        else:
+            stands = True
+        closed = any(r.verdict is Verdict.CLOSED for r in spoken)
+        flag = None if closed else now.flag
+        if stands:
+            equals = any(
+                r.verdict is Verdict.REJECT and r.rank == vote.rank for r in spoken
+            )
+            found[now.annotation_id, key] = Standing(
+                Said(
+                    source_id=now.annotation_id,
+                    annotation_id=now.annotation_id,
+                    revision_id=since[key],
+                    author=vote.author,
+                    voter=vote.voter,
+                    rank=vote.rank,
+                    flag=flag,
+                    vote_id=vote.vote_id,
+                    vote_clock=vote.clock,
+                    contested=vote.rank if equals else None,
+                ),
+                ordinals[key],
+                tags,
+            )
+        if flag is None or flag == WITHDRAW:
+            continue
+        for review in spoken:
+            if review.verdict is Verdict.CONFIRM:
+                found[review.review_id, key] = Standing(
+                    Said(
+                        source_id=review.review_id,
+                        annotation_id=now.annotation_id,
+                        revision_id=since[key],
+                        author=review.reviewer,
+                        voter=review.reviewer,
+                        rank=review.rank,
+                        flag=flag,
+                        vote_id=review.review_id,
+                        vote_clock=review.clock,
+                        contested=None,
+                    ),
+                    ordinals[key],
+                    (),
+                )
+    return found
+
+
+def ordinals_named(versions: Sequence[Version]) -> int:
+    """Count the different targets that the current line ever named."""
+    return len({key for version in chain(versions) for key in version.targets})
+
+
+def _walk(
+    line: Sequence[Version],
+) -> tuple[dict[str, int], dict[str, UUID], dict[str, _Vote]]:
+    """Follow ordinals, appearances and votes along a line of revisions."""
+    ordinals: dict[str, int] = {}
+    since: dict[str, UUID] = {}
+    votes: dict[str, _Vote] = {}
+    before: Version | None = None
+    for version in line:
+        for key in version.targets:
+            ordinals.setdefault(key, len(ordinals))
+        fresh = _Vote(
+            version.voter,
+            version.author,
+            version.rank,
+            version.revision_id,
+            version.clock,
+        )
+        same = before is not None and (before.flag, before.voter) == (
+            version.flag,
+            version.voter,
+        )
+        kept_since: dict[str, UUID] = {}
+        kept_votes: dict[str, _Vote] = {}
+        for key in version.named:
+            kept_since[key] = since.get(key, version.revision_id)
+            vote = votes.get(key)
+            # Only a settled word outweighs the same vote said before; an edit of the
+            # text neither renews a vote nor takes its weight.
+            kept = same and vote is not None and version.rank <= vote.rank
+            kept_votes[key] = vote if kept and vote is not None else fresh
+        since, votes, before = kept_since, kept_votes, version
+    return ordinals, since, votes
+
+
+def _reviews_by_target(
+    now: Version, versions: Sequence[Version], reviews: Sequence[Review]
+) -> dict[str, list[Review]]:
+    """Keep of each reviewer the latest review that applies to each target."""
+    if not reviews:
+        return {}
+    known = {version.revision_id: version for version in versions}
+    named = frozenset(now.named)
+    latest: dict[tuple[str, str], Review] = {}
+    for review in sorted(reviews, key=lambda review: review.order):
+        seen = known.get(review.revision_id)
+        if seen is None or seen.flag != now.flag or set(seen.tags) != set(now.tags):
+            continue
+        about = seen.targets if review.targets is None else review.targets
+        for key in about:
+            if key in named and (review.targets is None or key in seen.targets):
+                latest[key, review.reviewer] = review
+    found: dict[str, list[Review]] = {}
+    for (key, _), review in latest.items():
+        found.setdefault(key, []).append(review)
+    return found

@@ -1,0 +1,244 @@
+"""Filters, orders, stretches and cursors."""
+
+import base64
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import cmp_to_key
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from annolog.domain.errors import InvalidError
+from annolog.domain.queries import (
+    CURRENT_ORDERS,
+    REVISION_ORDERS,
+    TARGET_ORDERS,
+    AnnotationFilter,
+    Beyond,
+    Condition,
+    Equal,
+    IsNull,
+    Key,
+    NotNull,
+    Order,
+    SortColumn,
+    Stretch,
+    TargetFilter,
+    ranges_after,
+    seq_ranges,
+)
+
+SOME_TIME = datetime(2026, 1, 1, tzinfo=UTC)
+
+few = settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+
+ORDERS = [
+    Order(name, columns, descending=descending)
+    for orders in (CURRENT_ORDERS, REVISION_ORDERS, TARGET_ORDERS)
+    for name, columns in orders.items()
+    for descending in (False, True)
+]
+
+
+def value_of(column: SortColumn) -> st.SearchStrategy[Any]:
+    # Few different values, so that ties are the rule.
+    few = st.integers(0, 3)
+    found: st.SearchStrategy[Any] = {
+        "int": few,
+        "text": few.map(lambda n: "abcd"[n]),
+        "uuid": few.map(lambda n: UUID(int=n)),
+        "time": few.map(lambda n: datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=n)),
+    }[column.kind]
+    return st.none() | found if column.nullable else found
+
+
+def rows_of(order: Order) -> st.SearchStrategy[list[Key]]:
+    return st.lists(st.tuples(*map(value_of, order.columns)), unique=True, max_size=15)
+
+
+def compare(order: Order, a: Key, b: Key) -> int:
+    for place, (x, y) in enumerate(zip(a, b, strict=True)):
+        if x == y:
+            continue
+        if x is None or y is None:
+            last = 1 if place == 0 or not order.descending else -1
+            return last if x is None else -last
+        return (-1 if x < y else 1) * (-1 if order.descending else 1)  # type: ignore[operator]
+    return 0
+
+
+def sorting(order: Order) -> Callable[[Key], Any]:
+    def both(a: Key, b: Key) -> int:
+        return compare(order, a, b)
+
+    return cmp_to_key(both)
+
+
+def fits(order: Order, row: Key, stretch: Stretch) -> bool:
+    """Read the conditions as PostgreSQL does: a comparison with null is not true."""
+    values = dict(zip([c.name for c in order.columns], row, strict=True))
+
+    def holds(condition: Condition) -> bool:
+        match condition:
+            case Equal(column, value):
+                return values[column] == value
+            case IsNull(column):
+                return values[column] is None
+            case NotNull(column):
+                return values[column] is not None
+            case Beyond(columns, bound):
+                mine = tuple(values[c] for c in columns)
+                if None in mine:
+                    return False
+                return mine < bound if order.descending else mine > bound
+
+    return all(map(holds, stretch))
+
+
+def read(order: Order, rows: list[Key], after: Key | None, limit: int) -> list[Key]:
+    found: list[Key] = []
+    for stretch in ranges_after(order, after):
+        found += sorted(
+            (r for r in rows if fits(order, r, stretch)), key=sorting(order)
+        )
+    return found[:limit]
+
+
+@pytest.mark.parametrize("order", ORDERS, ids=lambda o: f"{o.word}{len(o.columns)}")
+@few
+@given(data=st.data())
+def test_pages_one_after_the_other_are_the_whole_list(
+    order: Order, data: st.DataObject
+) -> None:
+    rows = data.draw(rows_of(order))
+    limit = data.draw(st.integers(1, 5))
+    pages: list[Key] = []
+    while page := read(order, rows, pages[-1] if pages else None, limit):
+        pages += page
+    assert pages == sorted(rows, key=sorting(order))
+
+
+@pytest.mark.parametrize("order", ORDERS, ids=lambda o: f"{o.word}{len(o.columns)}")
+@few
+@given(data=st.data())
+def test_rows_inserted_between_pages_repeat_and_hide_no_other(
+    order: Order, data: st.DataObject
+) -> None:
+    before = data.draw(rows_of(order))
+    rows, pages = list(before), list[Key]()
+    while page := read(order, rows, pages[-1] if pages else None, 3):
+        pages += page
+        rows += [r for r in data.draw(rows_of(order)) if r not in rows][:2]
+        if len(rows) > 40:
+            break
+    else:
+        assert len(set(pages)) == len(pages)
+        assert set(before) <= set(pages)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        AnnotationFilter(order=o)
+        for o in ("night", "-night", "created", "-changed", "id")
+    ]
+    + [AnnotationFilter(revisions="all", order="id")]
+    + [TargetFilter(order="night"), TargetFilter(order="-number")],
+    ids=lambda asked: asked.ordering.word,
+)
+@few
+@given(data=st.data())
+def test_a_cursor_brings_back_its_place(
+    asked: AnnotationFilter | TargetFilter, data: st.DataObject
+) -> None:
+    key = data.draw(st.tuples(*map(value_of, asked.ordering.columns)))
+    cursor = asked.cursor_after(key)
+    assert asked.model_copy(update={"cursor": cursor, "limit": 7}).after() == key
+
+
+def test_a_cursor_of_other_filters_is_refused_and_says_so() -> None:
+    cursor = AnnotationFilter(flag=("junk",)).cursor_after((SOME_TIME, UUID(int=1)))
+    for other in (
+        AnnotationFilter(flag=("good",), cursor=cursor),
+        AnnotationFilter(flag=("junk",), order="created", cursor=cursor),
+    ):
+        with pytest.raises(InvalidError, match="other filters") as caught:
+            other.after()
+        assert caught.value.problems[0].pointer == "?cursor"
+
+
+@given(place=st.integers(0, 200), bit=st.integers(0, 7))
+def test_a_changed_cursor_is_refused(place: int, bit: int) -> None:
+    asked = AnnotationFilter()
+    raw = bytearray(
+        asked.cursor_after((datetime(2026, 1, 1, tzinfo=UTC), UUID(int=1))).encode()
+    )
+    raw[place % len(raw)] ^= 1 << bit
+    with pytest.raises(InvalidError):
+        asked.model_copy(update={"cursor": raw.decode("latin-1")}).after()
+
+
+@given(raw=st.binary(max_size=60))
+def test_any_bytes_as_cursor_are_refused(raw: bytes) -> None:
+    cursor = base64.urlsafe_b64encode(raw).decode()
+    with pytest.raises(InvalidError):
+        AnnotationFilter(cursor=cursor).after()
+
+
+def test_the_order_of_repeated_values_changes_no_cursor() -> None:
+    one = AnnotationFilter(author=("ada", "bob"))
+    assert one.digest() == AnnotationFilter(author=("bob", "ada")).digest()
+
+
+@pytest.mark.parametrize(
+    ("text", "ranges"),
+    [
+        ("100-140,150", ((100, 140), (150, 150))),
+        ("5", ((5, 5),)),
+        (" 3 - 4 , 1-2 ", ((1, 4),)),
+        ("1-10,4-6", ((1, 10),)),
+    ],
+)
+def test_ranges_are_closed_sorted_and_merged(
+    text: str, ranges: tuple[tuple[int, int], ...]
+) -> None:
+    assert seq_ranges(text) == ranges
+
+
+@pytest.mark.parametrize("text", ["", "a", "5-3", "1,,2", "-4", "99999999999", "1-2-3"])
+def test_ranges_written_otherwise_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="has"):
+        seq_ranges(text)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"limit": 0},
+        {"limit": 1001},
+        {"day_obs": 20261119, "day_obs_min": 20261101},
+        {"day_obs_min": 20261119, "day_obs_max": 20261101},
+        {"created_from": "1763500000"},
+        {"created_from": "2026-11-19T00:00:00Z", "created_to": "2026-11-19T00:00:00Z"},
+        {"revisions": "all", "order": "night"},
+        {"level_min": 40, "level_max": 10},
+        {"words": "a\x00b"},
+        {"contains": "a"},
+    ],
+)
+def test_filters_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        AnnotationFilter.model_validate(wrong)
+
+
+def test_all_revisions_are_listed_by_change_unless_asked_otherwise() -> None:
+    assert (
+        AnnotationFilter.model_validate({"revisions": "all"}).ordering.word
+        == "-changed"
+    )
