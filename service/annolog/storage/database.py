@@ -1,0 +1,508 @@
+"""The database itself: its schema, its connections, whose it is, and is it there.
+
+Every use of a connection has settings of its own (`LANE`, `READS`, `WORK`, `LISTEN`,
+`BULK`), so that a frozen writer lets go of the lane by itself and no slow list can
+hold a write up. Values travel as asyncpg gives them: `jsonb` as text, `uuid` as UUID,
+`timestamptz` as aware UTC.
+
+`begin`, `reading` and `snapshot` are the only places where a transaction opens; they
+turn every way of a database being away into one `UnavailableError`.
+"""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TypeAlias
+
+import asyncpg
+
+from annolog.domain.errors import ConflictError, UnavailableError
+
+Connection: TypeAlias = (
+    "asyncpg.Connection[asyncpg.Record]"
+    " | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
+)
+"""One connection, out of a pool or not."""
+
+Pool: TypeAlias = asyncpg.Pool
+"""A pool of connections for one use; Litestar evaluates annotations at run time."""
+
+SCHEMA = "0001"
+"""The migration that this code needs; a test holds it equal to the newest one."""
+
+OLDEST_SERVER = 15
+"""Major version of the oldest PostgreSQL that is supported."""
+
+LANE_LOCK = 0x616E_6E6F_0001
+"""Advisory lock of the one lane that all writers of a site pass."""
+
+MIGRATION_LOCK = 0x616E_6E6F_0002
+"""Advisory lock of a running migration: a second one waits for the first."""
+
+SITE_LOCK = 0x616E_6E6F_0003
+"""Advisory lock of a first start: two processes agree on one incarnation."""
+
+RETRY_AFTER = 2
+"""Seconds after which a caller should try again when the database is away."""
+
+CONNECT_TIMEOUT = 5.0
+"""Seconds to wait for a new connection, and for a free one of a pool."""
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What connections are for, and what the server shall do about them.
+
+    Attributes
+    ----------
+    name
+        Shown as `application_name` in `pg_stat_activity`.
+    least, most
+        How many connections a pool of them keeps and may open.
+    patience
+        Seconds after which the client gives a statement up (the server should have
+        done so earlier); None waits for ever.
+    settings
+        Session settings, as the server spells them.
+    """
+
+    name: str
+    least: int
+    most: int
+    patience: float | None
+    settings: Mapping[str, str]
+
+
+def _use(
+    name: str, least: int, most: int, patience: float | None, **settings: str
+) -> Use:
+    return Use(name, least, most, patience, MappingProxyType(settings))
+
+
+# Statements prepared on empty tables would otherwise scan whole tables until the
+# first ANALYZE. On servers before 18 that switch makes every scan it cannot avoid
+# look so dear that the JIT compiler starts (100 ms for a small table): off as well.
+_HOT = {"enable_seqscan": "off", "jit": "off"}
+
+LANE = _use(
+    "annolog lane",
+    1,
+    1,
+    20.0,
+    idle_in_transaction_session_timeout="2s",
+    statement_timeout="10s",
+    lock_timeout="5s",
+    **_HOT,
+)
+"""The writers' lane: one connection a process; whoever freezes in it loses it."""
+
+READS = _use(
+    "annolog reads",
+    2,
+    6,
+    20.0,
+    default_transaction_read_only="on",
+    idle_in_transaction_session_timeout="10s",
+    statement_timeout="10s",
+    **_HOT,
+)
+"""Answers to readers; nothing can be written over them by mistake."""
+
+WORK = _use(
+    "annolog work",
+    1,
+    3,
+    20.0,
+    idle_in_transaction_session_timeout="10s",
+    statement_timeout="10s",
+    lock_timeout="5s",
+    **_HOT,
+)
+"""Small writes outside the lane: new target rows, tokens, leases, positions."""
+
+LISTEN = _use("annolog listen", 1, 1, None)
+"""Waits for notifications; never in a transaction."""
+
+BULK = _use("annolog bulk", 1, 2, None, lock_timeout="60s")
+"""Operators' commands: checks, loads, exports. No limit of time, free plans."""
+
+
+# --------------------------------------------------------------- connections
+
+
+async def pool(
+    url: str, use: Use, *, most: int | None = None
+) -> "asyncpg.Pool[asyncpg.Record]":
+    """Open a pool of connections for one use.
+
+    Parameters
+    ----------
+    url
+        A `postgresql://` URL.
+    use
+        What they are for.
+    most
+        How many at most, instead of the number in `use`.
+
+    Returns
+    -------
+    asyncpg.Pool
+        The open pool; the caller closes it.
+
+    Raises
+    ------
+    UnavailableError
+        No connection could be made within `CONNECT_TIMEOUT`.
+    """
+    with answering():
+        return await asyncpg.create_pool(
+            url,
+            min_size=min(use.least, most or use.most),
+            max_size=most or use.most,
+            timeout=CONNECT_TIMEOUT,
+            command_timeout=use.patience,
+            server_settings=_session(use),
+            reset=_reset,
+            # An idle connection may have died with a router in between.
+            max_inactive_connection_lifetime=300.0,
+        )
+
+
+async def connect(url: str, use: Use) -> "asyncpg.Connection[asyncpg.Record]":
+    """Open one connection for one use; the caller closes it.
+
+    Raises
+    ------
+    UnavailableError
+        No connection could be made within `CONNECT_TIMEOUT`.
+    """
+    with answering():
+        return await asyncpg.connect(
+            url,
+            timeout=CONNECT_TIMEOUT,
+            command_timeout=use.patience,
+            server_settings=_session(use),
+        )
+
+
+def _session(use: Use) -> dict[str, str]:
+    return {"application_name": use.name, "timezone": "UTC", **use.settings}
+
+
+async def _reset(connection: Connection) -> None:
+    # The usual reset costs a round trip a request. No code of ours changes the state
+    # of a pooled session, so there is something to undo only after a broken exit.
+    if connection.is_in_transaction():
+        await connection.reset()
+
+
+# -------------------------------------------------------------- transactions
+
+
+@asynccontextmanager
+async def begin(
+    connections: "asyncpg.Pool[asyncpg.Record]",
+) -> AsyncIterator[Connection]:
+    """Run a transaction: committed at the end of the block, or rolled back.
+
+    Raises
+    ------
+    UnavailableError
+        The database is away, or the block waited too long for it. After a broken
+        commit the outcome is not known: look it up before answering.
+    """
+    async with reading(connections) as connection, connection.transaction():
+        yield connection
+
+
+@asynccontextmanager
+async def snapshot(
+    connections: "asyncpg.Pool[asyncpg.Record]",
+) -> AsyncIterator[Connection]:
+    """Lend a connection on which every statement sees the same moment, read-only.
+
+    Raises
+    ------
+    UnavailableError
+        The database is away, or a statement took too long.
+    """
+    async with (
+        reading(connections) as connection,
+        connection.transaction(isolation="repeatable_read", readonly=True),
+    ):
+        yield connection
+
+
+@asynccontextmanager
+async def reading(
+    connections: "asyncpg.Pool[asyncpg.Record]",
+) -> AsyncIterator[Connection]:
+    """Lend a connection for statements that stand alone (no transaction).
+
+    Raises
+    ------
+    UnavailableError
+        The database is away, or a statement took too long.
+    """
+    with answering():
+        async with connections.acquire(timeout=CONNECT_TIMEOUT) as connection:
+            try:
+                yield connection
+            except Exception as error:
+                # A session that the server ended while it was idle leaves asyncpg in
+                # the middle of an operation that never ends; lent again, it would
+                # fail every time.
+                if is_away(error) and not isinstance(error, _SESSION_GOES_ON):
+                    connection.terminate()
+                raise
+
+
+# ------------------------------------------------------------- is it there?
+
+_AWAY = (
+    asyncpg.PostgresConnectionError,  # 08: broken on the way
+    asyncpg.InvalidAuthorizationSpecificationError,  # 28: may not enter
+    asyncpg.InvalidCatalogNameError,  # 3D: no such database (being restored?)
+    asyncpg.OperatorInterventionError,  # 57: shutdown, starting, cancelled, timeout
+    asyncpg.InsufficientResourcesError,  # 53: disk full, too many connections
+    asyncpg.LockNotAvailableError,  # 55P03: the lane is taken for too long
+    asyncpg.TransactionRollbackError,  # 40: deadlock, serialization
+    asyncpg.InvalidTransactionStateError,  # 25: read-only standby, idle too long
+    asyncpg.PostgresSystemError,  # 58: an error of the disk
+    asyncpg.UndefinedTableError,  # 42P01: not migrated, or being restored
+    asyncpg.UndefinedColumnError,  # 42703: another version's schema
+    # asyncpg lost count of the protocol: what it says of a session that the server
+    # ended while nobody looked.
+    asyncpg.InternalClientError,
+    ConnectionError,
+    TimeoutError,
+)
+
+_SESSION_GOES_ON = (
+    asyncpg.LockNotAvailableError,
+    asyncpg.QueryCanceledError,
+    asyncpg.TransactionRollbackError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.SyntaxOrAccessError,
+    asyncpg.InsufficientResourcesError,
+)
+
+
+def is_away(error: BaseException) -> bool:
+    """Say whether an error means that the database cannot serve now.
+
+    True for a lost or refused connection, a server that starts, stops or has no
+    room, a wait that was cut short, and a schema that does not fit; false for
+    everything that trying again would not mend.
+    """
+    if isinstance(error, asyncpg.InterfaceError):
+        # asyncpg has one class for "connection is closed" and for wrong use of it.
+        words = str(error)
+        return "clos" in words or "released" in words
+    # OSError as a whole would take in a missing file; a refused or unreachable
+    # address comes as OSError itself, never as another subclass.
+    return isinstance(error, _AWAY) or type(error).__name__ in {"OSError", "gaierror"}
+
+
+@contextmanager
+def answering() -> Iterator[None]:
+    """Turn a database that is away into one error for users.
+
+    Raises
+    ------
+    UnavailableError
+        `is_away` holds for what was raised inside; the cause is kept for the log.
+    """
+    try:
+        yield
+    except Exception as error:
+        if is_away(error):
+            raise unavailable() from error
+        raise
+
+
+def unavailable() -> UnavailableError:
+    """Make the error that says: the database is away, try again."""
+    return UnavailableError(
+        f"The database cannot answer now; nothing was refused for what it says. Try"
+        f" again in {RETRY_AFTER} seconds.",
+        code="database_unavailable",
+        extra={"retry_after": RETRY_AFTER},
+    )
+
+
+# --------------------------------------------------------------- the schema
+
+
+async def migrate(url: str) -> str:
+    """Bring the schema to the newest version; nothing happens when it is there.
+
+    Several may call this at once: one works, the others wait and find it done. A
+    migration is one transaction: it is done, or nothing of it is.
+
+    Parameters
+    ----------
+    url
+        A `postgresql://` URL of a UTF-8 database, by a role that may create tables.
+
+    Returns
+    -------
+    str
+        The version that the schema has now.
+
+    Raises
+    ------
+    ConflictError
+        The server is too old, the database is not UTF-8, or its schema is of a
+        version that this code does not know.
+    UnavailableError
+        The database cannot be reached.
+    """
+    raw = await connect(url, BULK)
+    try:
+        await _check_server(raw)
+    finally:
+        await raw.close()
+    # Here, not above: the service itself needs neither alembic nor SQLAlchemy.
+    from annolog.storage import migrations  # noqa: PLC0415 - see above
+
+    with answering():
+        await migrations.upgrade(lambda: connect(url, BULK), MIGRATION_LOCK)
+    return SCHEMA
+
+
+async def is_current(connection: Connection) -> bool:
+    """Say whether the schema is the one that this code needs."""
+    return await schema_version(connection) == SCHEMA
+
+
+async def schema_version(connection: Connection) -> str | None:
+    """Read which migration the schema is at; None before the first."""
+    found = await connection.fetchval("select to_regclass('alembic_version')::text")
+    if found is None:
+        return None
+    version: str | None = await connection.fetchval(
+        "select max(version_num) from alembic_version"
+    )
+    return version
+
+
+async def _check_server(connection: Connection) -> None:
+    version = connection.get_server_version()
+    if version.major < OLDEST_SERVER:
+        message = (
+            f"PostgreSQL {version.major} is too old; annolog needs {OLDEST_SERVER} or"
+            f" newer."
+        )
+        raise ConflictError(message, code="server_too_old")
+    encoding = await connection.fetchval("show server_encoding")
+    if encoding != "UTF8":
+        message = (
+            f"The database is encoded as {encoding}; annolog keeps any Unicode and"
+            f" needs one created with ENCODING 'UTF8'."
+        )
+        raise ConflictError(message, code="encoding")
+
+
+# ------------------------------------------------------- whose database it is
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Which site this database is, and which life of it.
+
+    Attributes
+    ----------
+    site_id
+        The site's name, for ever.
+    incarnation
+        Eight hexadecimal digits; new after a restore from a backup.
+    first_number
+        The number of the first change of this incarnation.
+    moved
+        What is not as it was when this incarnation began (the server's identity or
+        its timeline): a sentence for operators. None when all is as it was.
+    """
+
+    site_id: str
+    incarnation: str
+    first_number: int
+    moved: str | None = None
+
+
+async def ensure_site(connection: Connection, site_id: str) -> Site:
+    """Read whose database this is; a first start writes it down.
+
+    Parameters
+    ----------
+    connection
+        One that may write; a transaction is opened on it.
+    site_id
+        The site that this process was told to be.
+
+    Returns
+    -------
+    Site
+        The newest incarnation, and in `moved` whether the server is another one
+        than it was begun on: a restored backup or a fail-over.
+
+    Raises
+    ------
+    ConflictError
+        The database belongs to another site.
+    """
+    async with connection.transaction():
+        await connection.execute("select pg_advisory_xact_lock($1)", SITE_LOCK)
+        identifier, timeline = await _identity(connection)
+        row = await connection.fetchrow(
+            "select incarnation, site_id, first_number, system_identifier, timeline"
+            " from site order by first_number desc limit 1"
+        )
+        if row is None:
+            incarnation = secrets.token_hex(4)
+            await connection.execute(
+                "insert into site (incarnation, site_id, first_number,"
+                " system_identifier, timeline, started_at)"
+                " values ($1, $2, 1, $3, $4, now())",
+                incarnation,
+                site_id,
+                identifier,
+                timeline,
+            )
+            return Site(site_id, incarnation, 1)
+    if row["site_id"] != site_id:
+        message = (
+            f"This database belongs to the site {row['site_id']!r}, and"
+            f" ANNOLOG_SITE_ID says {site_id!r}; a site keeps its name for ever."
+        )
+        raise ConflictError(message, code="other_site")
+    moved = None
+    if row["system_identifier"] != identifier:
+        moved = (
+            f"the database lives on another server ({identifier}) than this"
+            f" incarnation began on ({row['system_identifier']}): a restored copy?"
+        )
+    elif row["timeline"] != timeline:
+        moved = (
+            f"the database is on timeline {timeline}, this incarnation began on"
+            f" {row['timeline']}: a fail-over or a restore to a point in time"
+        )
+    return Site(site_id, row["incarnation"], row["first_number"], moved)
+
+
+async def _identity(connection: Connection) -> tuple[str, int]:
+    # The control file learns of a new timeline at the next checkpoint only; the name
+    # of the file being written says it at once (a standby has none).
+    row = await connection.fetchrow(
+        "select (select system_identifier::text from pg_control_system()) as"
+        " identifier, case when pg_is_in_recovery()"
+        " then (select timeline_id from pg_control_checkpoint())"
+        " else ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int"
+        " end as timeline"
+    )
+    if row is None:
+        raise asyncio.InvalidStateError
+    return row["identifier"], row["timeline"]

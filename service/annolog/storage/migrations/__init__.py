@@ -1,0 +1,78 @@
+"""The schema's versions, and the one way to bring a database to the newest.
+
+Imported by `annolog.storage.database.migrate` alone, when it is called: this is the
+only code of the service that needs alembic and SQLAlchemy's engine.
+"""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import asyncpg
+from alembic import command
+from alembic.config import Config
+from alembic.script.revision import ResolutionError
+from alembic.util import CommandError
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from annolog.domain.errors import ConflictError
+
+HERE = Path(__file__).parent
+"""The alembic environment, shipped in the wheel."""
+
+
+def alembic_config() -> Config:
+    """Give alembic's configuration without an .ini file.
+
+    A connection in `attributes["connection"]` is what commands then work on.
+    """
+    config = Config()
+    config.set_main_option("script_location", str(HERE).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+async def upgrade(
+    connect: Callable[[], Awaitable["asyncpg.Connection[asyncpg.Record]"]], lock: int
+) -> None:
+    """Run all migrations that are missing, in one transaction, and ANALYZE.
+
+    Parameters
+    ----------
+    connect
+        Opens a connection that may create tables.
+    lock
+        The advisory lock that keeps a second migration waiting.
+
+    Raises
+    ------
+    ConflictError
+        The database is at a version that this code does not know.
+    """
+    engine = create_async_engine(
+        "postgresql+asyncpg://", async_creator=connect, poolclass=NullPool
+    )
+    try:
+        async with engine.begin() as connection:
+            await connection.execute(
+                text("select pg_advisory_xact_lock(:lock)"), {"lock": lock}
+            )
+            await connection.run_sync(_to_head)
+            # Without it the first statements would be planned on empty statistics.
+            await connection.execute(text("analyze"))
+    finally:
+        await engine.dispose()
+
+
+def _to_head(connection: Connection) -> None:
+    config = alembic_config()
+    config.attributes["connection"] = connection
+    try:
+        command.upgrade(config, "head")
+    except (CommandError, ResolutionError) as error:
+        message = (
+            f"The schema of this database is of a version that this annolog does not"
+            f" know ({error}). Is the program older than the database?"
+        )
+        raise ConflictError(message, code="schema_unknown") from None

@@ -1,0 +1,178 @@
+import asyncio
+from contextlib import suppress
+from datetime import UTC, datetime
+
+import asyncpg
+import pytest
+
+from annolog.domain.errors import ConflictError, UnavailableError
+from annolog.storage import database
+from tests.support.postgres import PostgresServer
+
+NOWHERE = "postgresql://annolog@127.0.0.1:1/annolog"
+
+
+async def test_readers_cannot_write(database_url: str) -> None:
+    pool = await database.pool(database_url, database.READS)
+    with pytest.raises(UnavailableError) as refused:
+        async with database.reading(pool) as connection:
+            await connection.execute("delete from record")
+    assert isinstance(refused.value.__cause__, asyncpg.ReadOnlySQLTransactionError)
+    await pool.close()
+
+
+async def test_sessions_have_the_limits_of_their_use(database_url: str) -> None:
+    pool = await database.pool(database_url, database.LANE)
+    async with database.begin(pool) as connection:
+        found = [
+            await connection.fetchval(f"show {name}")
+            for name in (
+                "idle_in_transaction_session_timeout",
+                "statement_timeout",
+                "lock_timeout",
+                "enable_seqscan",
+                "timezone",
+                "application_name",
+            )
+        ]
+    assert found == ["2s", "10s", "5s", "off", "UTC", "annolog lane"]
+    assert pool.get_max_size() == 1
+    await pool.close()
+
+
+async def test_whoever_freezes_in_a_transaction_loses_it(database_url: str) -> None:
+    pool = await database.pool(database_url, database.LANE)
+
+    async def freeze() -> None:
+        async with database.begin(pool) as connection:
+            await connection.execute(
+                "set local idle_in_transaction_session_timeout = '50ms'"
+            )
+            await asyncio.sleep(0.3)
+            await connection.execute("select 1")
+
+    with pytest.raises(UnavailableError):
+        await freeze()
+    async with database.begin(pool) as connection:
+        assert await connection.fetchval("select 1") == 1
+    await pool.close()
+
+
+async def test_a_failed_block_leaves_nothing_behind(database_url: str) -> None:
+    pool = await database.pool(database_url, database.WORK)
+
+    async def fail() -> None:
+        async with database.begin(pool) as connection:
+            await connection.execute(
+                "insert into target_list values (gen_random_uuid(), '')"
+            )
+            raise ZeroDivisionError
+
+    with suppress(ZeroDivisionError):
+        await fail()
+    async with database.reading(pool) as connection:
+        assert await connection.fetchval("select count(*) from target_list") == 0
+    await pool.close()
+
+
+async def test_a_snapshot_sees_one_moment(database_url: str) -> None:
+    pool = await database.pool(database_url, database.WORK)
+    async with database.snapshot(pool) as old:
+        count = "select count(*) from target_list"
+        assert await old.fetchval(count) == 0
+        async with database.begin(pool) as other:
+            await other.execute(
+                "insert into target_list values (gen_random_uuid(), '')"
+            )
+        assert await old.fetchval(count) == 0
+    await pool.close()
+
+
+async def test_values_travel_raw(database_url: str) -> None:
+    pool = await database.pool(database_url, database.READS)
+    async with database.reading(pool) as connection:
+        row = await connection.fetchrow(
+            "select '{\"a\": 1}'::jsonb, timestamptz '2026-11-19 03:12Z'"
+        )
+    assert row is not None
+    assert row[0] == '{"a": 1}'
+    assert row[1] == datetime(2026, 11, 19, 3, 12, tzinfo=UTC)
+    await pool.close()
+
+
+async def test_no_database_is_an_answer_that_says_when_to_try_again() -> None:
+    for attempt in (database.pool, database.connect):
+        with pytest.raises(UnavailableError) as refused:
+            await attempt(NOWHERE, database.READS)
+        assert refused.value.extra == {"retry_after": 2}
+        assert refused.value.reason_code == "database_unavailable"
+    with pytest.raises(UnavailableError):
+        await database.migrate(NOWHERE)
+
+
+async def test_a_pool_recovers_by_itself_when_the_server_comes_back(
+    postgres_server: PostgresServer, database_url: str
+) -> None:
+    pool = await database.pool(database_url, database.READS)
+
+    async def ask() -> object:
+        async with database.reading(pool) as connection:
+            return await connection.fetchval("select 1")
+
+    assert await ask() == 1
+    # Not in a thread: a server dies with the thread that started it.
+    postgres_server.kill()
+    for _ in range(4):
+        with pytest.raises(UnavailableError):
+            await ask()
+    postgres_server.start()
+    assert await ask() == 1
+    await pool.close()
+
+
+async def test_what_trying_again_does_not_mend_is_no_absence(database_url: str) -> None:
+    pool = await database.pool(database_url, database.WORK)
+    async with database.reading(pool) as connection:
+        with pytest.raises(asyncpg.PostgresSyntaxError):
+            await connection.execute("selec 1")
+    assert not database.is_away(FileNotFoundError("x"))
+    assert not database.is_away(asyncpg.UniqueViolationError("x"))
+    assert not database.is_away(asyncpg.InterfaceError("wrong number of arguments"))
+    assert database.is_away(asyncpg.InterfaceError("connection is closed"))
+    assert database.is_away(OSError("Multiple exceptions"))
+    assert database.is_away(TimeoutError())
+    await pool.close()
+
+
+async def test_the_first_start_names_this_life_and_later_ones_find_it(
+    database_url: str,
+) -> None:
+    connections = [
+        await database.connect(database_url, database.WORK) for _ in range(2)
+    ]
+    first, second = await asyncio.gather(
+        *(database.ensure_site(connection, "summit") for connection in connections)
+    )
+    assert first == second
+    assert (first.site_id, first.first_number, first.moved) == ("summit", 1, None)
+    assert len(bytes.fromhex(first.incarnation)) == 4
+    with pytest.raises(ConflictError, match="belongs to the site 'summit'"):
+        await database.ensure_site(connections[0], "usdf")
+    for connection in connections:
+        await connection.close()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [("system_identifier = '7'", "another server"), ("timeline = 99", "timeline")],
+)
+async def test_a_database_that_moved_is_reported(
+    database_url: str, change: str, words: str
+) -> None:
+    connection = await database.connect(database_url, database.WORK)
+    await database.ensure_site(connection, "summit")
+    await connection.execute(f"update site set {change}")
+    site = await database.ensure_site(connection, "summit")
+    assert site.moved is not None
+    assert words in site.moved
+    await connection.close()
