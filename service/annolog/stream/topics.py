@@ -1,0 +1,225 @@
+"""The two topics: their names, how they must be, and making them.
+
+`<prefix>.changes` has one event a change, keyed by what it changes, and is kept.
+`<prefix>.targets` has the state of each target, keyed by target, and is compacted.
+"""
+
+import logging
+import socket
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from kafka import KafkaAdminClient
+from kafka.admin import ConfigResource
+from kafka.errors import (
+    KafkaError,
+    TopicAlreadyExistsError,
+    TopicAuthorizationFailedError,
+)
+
+from annolog.domain.errors import AnnologError, UnavailableError
+
+PREFIX = "lsst.annolog"
+"""Rubin's convention is lsst.{system}.{topic}; neither site nor version is named."""
+
+PARTITIONS = 6
+"""For ever: adding some would move keys, and so break order and compaction."""
+
+CHANGES_CONFIG = {"cleanup.policy": "delete", "retention.ms": "-1"}
+"""The log is kept. A cluster that forbids this may set a retention by hand."""
+
+TARGETS_CONFIG = {
+    "cleanup.policy": "compact",
+    "delete.retention.ms": "604800000",
+    "min.compaction.lag.ms": "3600000",
+    "segment.ms": "86400000",
+}
+"""Tombstones stay readable for a week, each state for an hour."""
+
+_log = logging.getLogger("annolog.stream")
+
+# The client writes several lines a second while a broker is away; we write one.
+logging.getLogger("kafka").setLevel(logging.CRITICAL)
+
+
+class TopicError(AnnologError):
+    """A topic is not as it must be; somebody has to change it."""
+
+    code = "topic"
+
+
+class BrokerAwayError(UnavailableError):
+    """No Kafka broker answers."""
+
+    code = "broker_away"
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How to reach the brokers.
+
+    Attributes
+    ----------
+    bootstrap
+        host:port, several by comma.
+    options
+        Further options of kafka-python (`security_protocol`, `sasl_mechanism`, ...).
+    """
+
+    bootstrap: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def arguments(self) -> dict[str, Any]:
+        """Give the arguments that every client of kafka-python takes."""
+        servers = [part.strip() for part in self.bootstrap.split(",") if part.strip()]
+        return {
+            "bootstrap_servers": servers,
+            # The default of 30 s would outlast most of our deadlines.
+            "reconnect_backoff_max_ms": 500,
+            **self.options,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """Names of the two topics."""
+
+    changes: str
+    targets: str
+
+    @classmethod
+    def named(cls, prefix: str = PREFIX) -> "Topics":
+        """Give the topics with a common first part of their names."""
+        return cls(f"{prefix}.changes", f"{prefix}.targets")
+
+    def configs(self) -> dict[str, dict[str, str]]:
+        """Tell how each topic must be configured."""
+        return {self.changes: CHANGES_CONFIG, self.targets: TARGETS_CONFIG}
+
+
+def reachable(access: Access, seconds: float = 2.0) -> bool:
+    """Tell whether any of the brokers takes connections; quiet and quick."""
+    for server in access.arguments()["bootstrap_servers"]:
+        host, _, port = server.rpartition(":")
+        try:
+            with socket.create_connection((host.strip("[]"), int(port)), seconds):
+                return True
+        except OSError:
+            continue
+        except ValueError:
+            raise BrokerAwayError(
+                f"{server!r} is no address of a broker; write host:port"
+            ) from None
+    return False
+
+
+def demand_reachable(access: Access) -> None:
+    """Raise `BrokerAwayError` in plain words if no broker takes connections."""
+    if not reachable(access):
+        raise BrokerAwayError(f"no Kafka broker answers at {access.bootstrap}")
+
+
+def ensure(access: Access, topics: Topics, *, replication: int | None = None) -> None:
+    """Make the topics if they are missing, else see that they are fit. Blocks.
+
+    Parameters
+    ----------
+    access
+        The brokers.
+    topics
+        Names.
+    replication
+        Copies of each partition; None leaves it to the brokers' default.
+
+    Raises
+    ------
+    BrokerAwayError
+        If no broker answers in Kafka's protocol.
+    TopicError
+        If a topic may not be made or read, or would lose events as it is.
+    """
+    demand_reachable(access)
+    try:
+        admin = KafkaAdminClient(
+            **{
+                "bootstrap_timeout_ms": 6000,
+                "request_timeout_ms": 6000,
+                **access.arguments(),
+            }
+        )
+    except KafkaError as error:
+        raise BrokerAwayError(
+            f"{access.bootstrap} takes connections but does not answer as a Kafka"
+            f" broker that lets us in ({type(error).__name__}): see that protocol,"
+            " certificates and password fit"
+        ) from error
+    try:
+        there = set(admin.list_topics())
+        # Before anything is made, so that a refused start leaves nothing behind.
+        _verify(admin, topics, there)
+        _create_missing(admin, topics, replication, there)
+        _verify(admin, topics, topics.configs())
+    except TopicAuthorizationFailedError as error:
+        raise TopicError(
+            f"the broker forbids us {topics.changes} or {topics.targets}: our user"
+            " needs Create or an administrator's topics, and Describe, Read and Write"
+        ) from error
+    finally:
+        admin.close()
+
+
+def _create_missing(
+    admin: KafkaAdminClient,
+    topics: Topics,
+    replication: int | None,
+    there: Collection[str],
+) -> None:
+    for name, config in topics.configs().items():
+        if name in there:
+            continue
+        try:
+            admin.create_topics(
+                {
+                    name: {
+                        "num_partitions": PARTITIONS,
+                        "replication_factor": replication or -1,
+                        "configs": config,
+                    }
+                },
+                wait_for_metadata=True,
+            )
+        except TopicAlreadyExistsError:
+            # Somebody else made it meanwhile; `_verify` looks at it.
+            admin.wait_for_topics([name])
+        else:
+            _log.info("made topic %s with %d partitions", name, PARTITIONS)
+
+
+def _verify(admin: KafkaAdminClient, topics: Topics, there: Collection[str]) -> None:
+    """See that those topics that are there are fit."""
+    wanted = {name: c for name, c in topics.configs().items() if name in there}
+    if not wanted:
+        return
+    for described in admin.describe_topics(list(wanted)):
+        name, count = described["name"], len(described["partitions"])
+        if count != PARTITIONS:
+            raise TopicError(
+                f"topic {name} has {count} partitions and must have {PARTITIONS}:"
+                " order would break; make it anew or choose another prefix"
+            )
+    resources = [ConfigResource("TOPIC", name) for name in wanted]
+    found = admin.describe_configs(resources, config_filter="all")["topic"]
+    for name, config in wanted.items():
+        policy = found[name]["cleanup.policy"]["value"]
+        if policy != config["cleanup.policy"]:
+            raise TopicError(
+                f"topic {name} has cleanup.policy={policy} and must have"
+                f" {config['cleanup.policy']}: events would be lost"
+            )
+        for setting, value in config.items():
+            actual = found[name][setting]["value"]
+            if actual != value:
+                _log.warning(
+                    "topic %s has %s=%s; %s is meant", name, setting, actual, value
+                )

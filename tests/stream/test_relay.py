@@ -1,0 +1,383 @@
+"""The relay against a real database and a real broker, under faults."""
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from itertools import count
+from pathlib import Path
+
+import asyncpg
+import pytest
+from kafka import KafkaProducer
+
+from annolog.domain.events import MAX_EVENT_BYTES, STATE_EMPTIED
+from annolog.storage import changes
+from annolog.stream.consume import Received, Until, follow
+from annolog.stream.relay import STOPPED
+from annolog.stream.topics import Access, Topics, ensure
+from tests.support import log
+from tests.support.kafka import KafkaServer
+from tests.support.relay import RelayProcess
+
+Conn = asyncpg.Connection
+_prefixes = count()
+
+
+@pytest.fixture
+def prefix() -> str:
+    """Give topics of the test's own."""
+    return f"test{next(_prefixes)}.{time.time_ns()}"
+
+
+@pytest.fixture
+async def conn(database_url: str) -> AsyncIterator[Conn]:
+    connection = await asyncpg.connect(database_url)
+    await log.begin_site(connection)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+def make_relay(
+    database_url: str, kafka_bootstrap: str, prefix: str, tmp_path: Path
+) -> Iterator[Callable[[], RelayProcess]]:
+    made: list[RelayProcess] = []
+
+    def make() -> RelayProcess:
+        out = tmp_path / f"relay-{len(made)}.log"
+        made.append(RelayProcess(database_url, kafka_bootstrap, prefix, out))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.clean()
+
+
+@pytest.fixture
+def relay(make_relay: Callable[[], RelayProcess]) -> RelayProcess:
+    one = make_relay()
+    one.start()
+    return one
+
+
+async def published(bootstrap: str, topic: str) -> list[Received]:
+    """Read all that a topic has for a read_committed consumer, as it stands there."""
+
+    def read() -> list[Received]:
+        return list(
+            follow(Access(bootstrap), topic, until=Until(end=True), dedupe=False)
+        )
+
+    return await asyncio.to_thread(read)
+
+
+async def wait_until_published(
+    conn: Conn, prefix: str, number: int, seconds: float = 30
+) -> None:
+    topic = Topics.named(prefix).changes
+    deadline = time.monotonic() + seconds
+    while (await changes.floor(conn, topic) or 0) < number:
+        assert time.monotonic() < deadline, f"{number} was never published"
+        await asyncio.sleep(0.02)
+
+
+async def demand_all_once_in_order(
+    conn: Conn, bootstrap: str, prefix: str, last: int
+) -> None:
+    """See that the topic of changes is the log, and that of targets the states."""
+    topics = Topics.named(prefix)
+    received = await published(bootstrap, topics.changes)
+    numbers = [one.event.number for one in received]
+    assert sorted(numbers) == list(range(1, last + 1))
+    for partition in range(6):
+        part = [one.event.number for one in received if one.partition == partition]
+        assert part == sorted(part)
+    page = await changes.read(conn, 0, last)
+    by_number = {one.event.number: one.event.id for one in received}
+    assert [by_number[c.number] for c in page.changes] == [
+        str(c.record_id) for c in page.changes
+    ]
+    folded: dict[str, object] = {}
+    for one in await published(bootstrap, topics.targets):
+        folded[one.event.key] = one.event.body()
+    states = await changes.states_between(conn, 0, last)
+    assert folded == {
+        s.state.key: None if s.empty else s.state.model_dump(mode="json")
+        for s in states
+    }
+
+
+async def test_every_change_comes_once_and_in_order(
+    conn: Conn, relay: RelayProcess, kafka_bootstrap: str, prefix: str
+) -> None:
+    relay.wait_for("goes on after change 0")
+    last = await log.append_many(conn, 200)
+    await wait_until_published(conn, prefix, last)
+    await demand_all_once_in_order(conn, kafka_bootstrap, prefix, last)
+    assert relay.stop() == 0
+    assert relay.lines()[-1].endswith("relay stopped after change 200")
+
+
+async def test_a_change_is_out_soon_after_its_commit(
+    conn: Conn, relay: RelayProcess, kafka_bootstrap: str, prefix: str
+) -> None:
+    relay.wait_for("goes on after change 0")
+    await log.append(conn)
+    await wait_until_published(conn, prefix, 1)
+
+    def next_event() -> tuple[int, float]:
+        received = follow(
+            Access(kafka_bootstrap),
+            Topics.named(prefix).changes,
+            start=2,
+            until=Until(idle=10),
+        )
+        one = next(received)
+        received.close()
+        return one.event.number, time.monotonic()
+
+    waiting = asyncio.create_task(asyncio.to_thread(next_event))
+    await asyncio.sleep(1)
+    committed_at = time.monotonic()
+    assert await log.append(conn) == 2
+    number, seen_at = await waiting
+    assert number == 2
+    # A poll alone would take seconds; without a notification this fails.
+    assert seen_at - committed_at < 1
+
+
+async def test_nothing_is_lost_or_twice_when_the_relay_is_killed(
+    conn: Conn, relay: RelayProcess, kafka_bootstrap: str, prefix: str
+) -> None:
+    relay.wait_for("goes on after change 0")
+    for _ in range(4):
+        await log.append_many(conn, 60)
+        relay.kill()
+        await log.append_many(conn, 20)
+        relay.start()
+    last = await changes.head(conn)
+    await wait_until_published(conn, prefix, last)
+    await demand_all_once_in_order(conn, kafka_bootstrap, prefix, last)
+
+
+async def test_nothing_is_lost_or_twice_when_broker_and_relay_are_killed(
+    conn: Conn,
+    relay: RelayProcess,
+    kafka_server: KafkaServer,
+    prefix: str,
+) -> None:
+    relay.wait_for("goes on after change 0")
+    await log.append_many(conn, 60)
+    kafka_server.kill()
+    await log.append_many(conn, 40)
+    await asyncio.to_thread(relay.wait, 30)
+    relay.start()
+    relay.wait_for("no Kafka broker answers")
+    relay.kill()
+    relay.start()
+    kafka_server.start()
+    for _ in range(40):
+        await log.append_many(conn, 5)
+        relay.revive()
+    last = await changes.head(conn)
+    deadline = time.monotonic() + 60
+    while (await changes.floor(conn, Topics.named(prefix).changes) or 0) < last:
+        relay.revive()
+        assert time.monotonic() < deadline, relay.said()
+        await asyncio.sleep(0.1)
+    await demand_all_once_in_order(conn, kafka_server.bootstrap, prefix, last)
+    # What a supervisor's log shows of an outage: a few lines, no traceback.
+    assert "Traceback" not in relay.said()
+    assert len(relay.lines()) < 25
+
+
+async def test_a_second_relay_waits_and_takes_over(
+    conn: Conn,
+    relay: RelayProcess,
+    make_relay: Callable[[], RelayProcess],
+    kafka_bootstrap: str,
+    prefix: str,
+) -> None:
+    relay.wait_for("goes on after change 0")
+    second = make_relay()
+    second.start()
+    second.wait_for("another relay is at work")
+    await log.append_many(conn, 30)
+    await wait_until_published(conn, prefix, 30)
+    assert second.exit_code is None
+    assert "goes on" not in second.said()
+    relay.kill()
+    second.wait_for("goes on after change 30")
+    await log.append_many(conn, 30)
+    await wait_until_published(conn, prefix, 60)
+    await demand_all_once_in_order(conn, kafka_bootstrap, prefix, 60)
+
+
+async def test_a_frozen_relay_is_passed_over_and_ends_when_it_thaws(
+    conn: Conn,
+    relay: RelayProcess,
+    make_relay: Callable[[], RelayProcess],
+    kafka_bootstrap: str,
+    prefix: str,
+) -> None:
+    relay.wait_for("goes on after change 0")
+    await log.append_many(conn, 30)
+    await wait_until_published(conn, prefix, 30)
+    relay.freeze()
+    # As if its twenty seconds were over.
+    await conn.execute("update lease set until = now() - interval '5 s'")
+    second = make_relay()
+    second.start()
+    await log.append_many(conn, 30)
+    second.wait_for("goes on after change 30")
+    relay.thaw()
+    assert await asyncio.to_thread(relay.wait) == 1
+    await log.append_many(conn, 30)
+    await wait_until_published(conn, prefix, 90)
+    await demand_all_once_in_order(conn, kafka_bootstrap, prefix, 90)
+
+
+async def test_a_target_of_which_nothing_is_said_any_more_is_a_tombstone(
+    conn: Conn, relay: RelayProcess, kafka_bootstrap: str, prefix: str
+) -> None:
+    key = log.exposure_key(1)
+    await log.append(conn, keys=[key], flag="junk", tags=["donuts"])
+    await wait_until_published(conn, prefix, 1)
+    await log.append(conn, keys=[key], flag=None, empty=True)
+    await wait_until_published(conn, prefix, 2)
+    states = await published(kafka_bootstrap, Topics.named(prefix).targets)
+    assert [s.event.key for s in states] == [key, key]
+    first, second = (s.event for s in states)
+    assert (first.body() or {})["tags"] == ["donuts"]
+    assert (second.data, second.type, second.number) == (None, STATE_EMPTIED, 2)
+    del relay
+
+
+async def test_ten_thousand_targets_are_one_small_event_and_all_their_states(
+    conn: Conn, relay: RelayProcess, kafka_bootstrap: str, prefix: str
+) -> None:
+    keys = [log.exposure_key(n) for n in range(10_000)]
+    await log.append(conn, keys=keys, text="x" * 65_536)
+    await wait_until_published(conn, prefix, 1)
+    topics = Topics.named(prefix)
+    (one,) = await published(kafka_bootstrap, topics.changes)
+    assert one.event.size < MAX_EVENT_BYTES
+    assert (one.event.body() or {})["targets"]["complete"] is False
+    states = await published(kafka_bootstrap, topics.targets)
+    assert sorted(s.event.key for s in states) == sorted(keys)
+    del relay
+
+
+async def test_a_topic_that_knows_more_than_the_log_stops_the_relay(
+    conn: Conn, relay: RelayProcess, prefix: str
+) -> None:
+    await log.append_many(conn, 9)
+    await wait_until_published(conn, prefix, 9)
+    assert relay.stop() == 0
+    await conn.execute("delete from change where number > 5")
+    relay.start()
+    assert await asyncio.to_thread(relay.wait) == STOPPED
+    assert "holds change 9 and the log ends at 5" in relay.lines()[-1]
+    # Writers compare this with the log.
+    assert await changes.floor(conn, Topics.named(prefix).changes) == 9
+    await log.begin_site(conn, first_number=1_000_000_000, incarnation="ffffffff")
+    relay.start()
+    relay.wait_for("goes on after change 9", times=1)
+    last = await log.append(conn)
+    await wait_until_published(conn, prefix, last)
+
+
+async def test_a_log_that_went_another_way_stops_the_relay(
+    conn: Conn, relay: RelayProcess, prefix: str
+) -> None:
+    await log.append_many(conn, 3)
+    await wait_until_published(conn, prefix, 3)
+    relay.stop()
+    await conn.execute("update change set operation = 'refresh' where number = 3")
+    relay.start()
+    assert await asyncio.to_thread(relay.wait) == STOPPED
+    assert "two databases have published" in relay.lines()[-1]
+
+
+async def test_an_empty_topic_goes_on_from_the_floor(
+    conn: Conn,
+    make_relay: Callable[[], RelayProcess],
+    kafka_bootstrap: str,
+    prefix: str,
+) -> None:
+    await log.append_many(conn, 8)
+    await changes.set_floor(conn, Topics.named(prefix).changes, 5)
+    relay = make_relay()
+    relay.start()
+    await wait_until_published(conn, prefix, 8)
+    received = await published(kafka_bootstrap, Topics.named(prefix).changes)
+    assert sorted(one.event.number for one in received) == [6, 7, 8]
+
+
+async def test_a_broker_that_is_away_at_start_gives_one_line(
+    conn: Conn, database_url: str, kafka_bootstrap: str, prefix: str, tmp_path: Path
+) -> None:
+    nobody = "127.0.0.1:1"
+    relay = RelayProcess(database_url, nobody, prefix, tmp_path / "relay.log")
+    relay.start()
+    try:
+        relay.wait_for("no Kafka broker answers at 127.0.0.1:1")
+        await asyncio.sleep(3)
+        assert relay.exit_code is None
+        assert len(relay.lines()) == 1
+        assert relay.stop() == 0
+    finally:
+        relay.clean()
+    del conn, kafka_bootstrap
+
+
+async def test_a_topic_with_other_partitions_gives_one_line(
+    conn: Conn,
+    make_relay: Callable[[], RelayProcess],
+    kafka_bootstrap: str,
+    prefix: str,
+) -> None:
+    from kafka import KafkaAdminClient  # noqa: PLC0415 - this test alone makes topics
+
+    admin = KafkaAdminClient(bootstrap_servers=kafka_bootstrap)
+    admin.create_topics(
+        {f"{prefix}.changes": {"num_partitions": 2, "replication_factor": 1}},
+        wait_for_metadata=True,
+    )
+    admin.close()
+    relay = make_relay()
+    relay.start()
+    assert await asyncio.to_thread(relay.wait) == 1
+    (line,) = relay.lines()
+    assert re.search(r"has 2 partitions and must have 6", line)
+    del conn
+
+
+async def test_foreign_records_in_the_topic_do_not_confuse_the_position(
+    conn: Conn,
+    make_relay: Callable[[], RelayProcess],
+    kafka_bootstrap: str,
+    prefix: str,
+) -> None:
+    topics = Topics.named(prefix)
+    first = make_relay()
+    first.start()
+    last = await log.append_many(conn, 20)
+    await wait_until_published(conn, prefix, last)
+    first.stop()
+    producer = KafkaProducer(bootstrap_servers=kafka_bootstrap)
+    for n in range(2_000):
+        producer.send(topics.changes, b"?", key=str(n).encode())
+    producer.flush()
+    producer.close()
+    second = make_relay()
+    second.start()
+    second.wait_for("goes on after change 20")
+
+
+async def test_topics_are_made_once_and_found_again(
+    kafka_bootstrap: str, prefix: str
+) -> None:
+    for _ in range(2):
+        await asyncio.to_thread(ensure, Access(kafka_bootstrap), Topics.named(prefix))

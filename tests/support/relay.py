@@ -1,0 +1,100 @@
+"""Relay processes for tests, which kill and freeze them."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tests.support import log
+
+COMMAND = """
+import logging
+from annolog.cli.relay import relay
+logging.basicConfig(level=logging.INFO, format="%(message)s")
+relay()
+"""
+SERVICE = Path(__file__).parents[2] / "service"
+
+
+class RelayProcess:
+    """A relay as operators run it: a process with settings in its environment.
+
+    Like a supervisor it can be started again; `restart` does so for as long as the
+    process says that it failed.
+    """
+
+    def __init__(
+        self, database_url: str, bootstrap: str, prefix: str, out: Path
+    ) -> None:
+        self._environment = {
+            **os.environ,
+            "PYTHONPATH": str(SERVICE),
+            "ANNOLOG_DATABASE_URL": database_url,
+            "ANNOLOG_KAFKA_BOOTSTRAP": bootstrap,
+            "ANNOLOG_KAFKA_TOPIC_PREFIX": prefix,
+            "ANNOLOG_SITE_ID": log.SITE_ID,
+        }
+        self._out = out
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with self._out.open("ab") as out:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", COMMAND],
+                env=self._environment,
+                stdout=out,
+                stderr=out,
+            )
+
+    @property
+    def exit_code(self) -> int | None:
+        assert self._process is not None
+        return self._process.poll()
+
+    def said(self) -> str:
+        """Give all that it wrote, over all its lives."""
+        return self._out.read_text() if self._out.exists() else ""
+
+    def lines(self) -> list[str]:
+        return self.said().splitlines()
+
+    def wait_for(self, words: str, *, times: int = 1, seconds: float = 20) -> None:
+        """Wait until it has written something so many times."""
+        deadline = time.monotonic() + seconds
+        while self.said().count(words) < times:
+            assert time.monotonic() < deadline, f"no {words!r} in:\n{self.said()}"
+            time.sleep(0.02)
+
+    def wait(self, seconds: float = 20) -> int:
+        assert self._process is not None
+        return self._process.wait(seconds)
+
+    def kill(self) -> None:
+        self._signal(signal.SIGKILL)
+        self.wait()
+
+    def freeze(self) -> None:
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def stop(self) -> int:
+        self._signal(signal.SIGTERM)
+        return self.wait()
+
+    def revive(self) -> None:
+        """Do what a supervisor does: start it again if it ended with a failure."""
+        if self.exit_code is not None:
+            self.start()
+
+    def clean(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
