@@ -1,0 +1,364 @@
+"""The one lane that every write of a site passes.
+
+Requests queue up while a turn runs; the next turn takes them all (adaptive group
+commit), holds the site-wide lock, decides them one after the other and commits them
+together. One bad request in a turn fails alone. A request is answered only once its
+transaction is durable; where a commit broke, the outcome is looked up first.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+from annolog.domain.book import Book, Known, NeedMore, Wants
+from annolog.domain.errors import AnnologError, OverloadedError, UnavailableError
+from annolog.domain.records import Origin
+from annolog.storage import turn
+from annolog.storage.database import (
+    CONNECT_TIMEOUT,
+    RETRY_AFTER,
+    Connection,
+    Pool,
+    answering,
+    is_away,
+    unavailable,
+)
+
+MOST_WORKS = 64
+"""Requests in one turn: more gain nothing, and make the others wait (storage design)."""
+
+MOST_TARGETS = 1_000
+"""Targets in one turn, unless one request alone has more."""
+
+MOST_WAITING = 4_096
+"""Requests that may wait; the next one is told to try again later."""
+
+LONGEST_WAIT = 20.0
+"""Seconds that a request waits for its turn before it is told to try again."""
+
+_T = TypeVar("_T")
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What a decision has before it.
+
+    Attributes
+    ----------
+    book
+        What is known, and where records are entered.
+    now
+        Wall time of the turn (UTC).
+    new_id
+        Gives a fresh id: a UUIDv7 with 14 zero bits at the end.
+    """
+
+    book: Book
+    now: datetime
+    new_id: Callable[[], UUID]
+
+
+@dataclass(eq=False, slots=True)
+class Work(Generic[_T]):
+    """One request for the lane.
+
+    Attributes
+    ----------
+    decide
+        Looks at the desk, enters records, gives the answer. It may be called again
+        after `NeedMore`, so it enters records as its last act; an `AnnologError`
+        refuses this request alone.
+    wants
+        What it is known to need; more may be asked for while deciding.
+    size
+        About how many targets it touches.
+    alone
+        True: it gets a turn of its own, and an error undoes all of it.
+    """
+
+    decide: Callable[[Desk], _T]
+    wants: Wants = field(default_factory=Wants)
+    size: int = 1
+    alone: bool = False
+    answer: "asyncio.Future[_T] | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a turn looked like, for those who measure.
+
+    Attributes
+    ----------
+    works, changes
+        Requests decided and changes written.
+    seconds
+        From taking the requests to the end of the commit.
+    head
+        The log's greatest number afterwards.
+    """
+
+    works: int
+    changes: int
+    seconds: float
+    head: int
+
+
+class Lane:
+    """Queues works and runs turns, one at a time, over one connection.
+
+    Parameters
+    ----------
+    connections
+        Pool of one connection for the lane (`database.LANE`).
+    origin
+        This site and incarnation.
+    known
+        The vocabulary as read at start.
+    now
+        Gives the wall time (UTC).
+    new_id
+        Gives a fresh id for a moment.
+    observe
+        Is told of each turn.
+    """
+
+    def __init__(
+        self,
+        connections: Pool,
+        origin: Origin,
+        known: Known,
+        *,
+        now: Callable[[], datetime],
+        new_id: Callable[[datetime], UUID],
+        observe: Callable[[Seen], None] = lambda _: None,
+    ) -> None:
+        self._connections = connections
+        self._origin = origin
+        self._now = now
+        self._new_id = new_id
+        self._observe = observe
+        self._queue: deque[Work[Any]] = deque()
+        self._wake = asyncio.Event()
+        self._runner: asyncio.Task[None] | None = None
+        self.known = known
+        """The vocabulary as this process knows it; at most a turn behind the log."""
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for a turn."""
+        return len(self._queue)
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> Any:
+        """Run turns while the block lasts; at its end the queue is worked off."""
+        self._runner = asyncio.create_task(self._run(), name="annolog lane")
+        try:
+            yield self
+        finally:
+            while self._queue:  # noqa: ASYNC110 - the end of a process, not a wait
+                await asyncio.sleep(0.01)
+            runner, self._runner = self._runner, None
+            runner.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await runner
+
+    async def submit(self, work: Work[_T]) -> _T:
+        """Queue a request and wait for its answer.
+
+        Raises
+        ------
+        OverloadedError
+            If too many wait already.
+        UnavailableError
+            If the database is away, or the turn did not come in time.
+        AnnologError
+            Whatever the decision raised.
+        """
+        if len(self._queue) >= MOST_WAITING or self._runner is None:
+            msg = f"{len(self._queue)} requests wait already; try again in a moment"
+            raise OverloadedError(msg, extra={"retry_after": 1})
+        work.answer = asyncio.get_running_loop().create_future()
+        self._queue.append(work)
+        self._wake.set()
+        return await work.answer
+
+    # ------------------------------------------------------------ turns
+
+    async def _run(self) -> None:
+        while True:
+            if not self._queue:
+                self._wake.clear()
+                await self._wake.wait()
+            works = self._take()
+            try:
+                await self._serve(works)
+            except Exception as error:  # the lane outlives any single turn
+                _log.exception("a turn of the lane failed")
+                _refuse(works, error)
+
+    def _take(self) -> list[Work[Any]]:
+        """Take what has queued up, within the limits of one turn."""
+        works: list[Work[Any]] = []
+        size = 0
+        while self._queue and len(works) < MOST_WORKS:
+            work = self._queue[0]
+            if works and (work.alone or size + work.size > MOST_TARGETS):
+                break
+            self._queue.popleft()
+            if work.answer is None or work.answer.done():
+                continue  # the client has gone; nothing was written for it
+            works.append(work)
+            size += work.size
+            if work.alone:
+                break
+        return works
+
+    async def _serve(self, works: list[Work[Any]]) -> None:
+        """Run a turn; if it fails as a whole, each request gets one of its own."""
+        if not works:
+            return
+        try:
+            await self._turn(works)
+        except AnnologError as error:
+            _refuse(works, error)
+        except Exception as error:
+            if is_away(error):
+                _refuse(works, unavailable())
+            elif len(works) == 1:
+                _log.exception("a request failed in the lane")
+                _refuse(works, error)
+            else:
+                for work in works:
+                    if work.answer is not None and not work.answer.done():
+                        await self._serve([work])
+
+    async def _turn(self, works: list[Work[Any]]) -> None:
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        with answering():
+            connection = await self._connections.acquire(timeout=CONNECT_TIMEOUT)
+        book: Book | None = None
+        answers: list[tuple[Work[Any], Any]] = []
+        sent = False
+        try:
+            await connection.execute(turn.LOCK)
+            keys = {key for work in works for key in work.wants.keys}
+            book, known = await turn.open_book(
+                connection, self._origin, self.known, keys
+            )
+            self.known = known
+            wants = Wants()
+            for work in works:
+                wants |= work.wants
+            rest = Wants(wants.annotations, frozenset(), wants.facts, wants.records)
+            await turn.load(connection, book, rest)
+            now = self._now()
+            desk = Desk(book, now, lambda: self._new_id(now))
+            for work in works:
+                answers.append((work, await _decided(connection, desk, work)))
+            await turn.write(connection, book, now)
+            sent = True
+            await connection.execute("commit" if book.entered else "rollback")
+        except BaseException as error:
+            if sent and book is not None and book.entered and is_away(error):
+                await self._abandon(connection)
+                if await self._landed(book):
+                    self._answer(answers)
+                    return
+                raise unavailable() from error
+            await self._roll_back(connection)
+            raise
+        finally:
+            await self._connections.release(connection)
+        self.known = book.known
+        self._answer(answers)
+        self._observe(
+            Seen(len(works), len(book.entered), loop.time() - begun, book.head)
+        )
+
+    def _answer(self, answers: Iterable[tuple[Work[Any], Any]]) -> None:
+        for work, answer in answers:
+            if work.answer is None or work.answer.done():
+                continue
+            if isinstance(answer, AnnologError):
+                work.answer.set_exception(answer)
+            else:
+                work.answer.set_result(answer)
+
+    async def _roll_back(self, connection: Connection) -> None:
+        try:
+            if not connection.is_closed():
+                await connection.execute("rollback", timeout=CONNECT_TIMEOUT)
+        except Exception:  # noqa: BLE001 - it is broken: the pool will replace it
+            await self._abandon(connection)
+
+    async def _abandon(self, connection: Connection) -> None:
+        """Drop a connection whose state is not known."""
+        connection.terminate()
+
+    async def _landed(self, book: Book) -> bool:
+        """Look up whether a turn whose commit broke was stored.
+
+        The lane's lock is taken first: as long as the broken session lives it holds
+        the lock, and its outcome is still open.
+        """
+        first = book.entered[0]
+        for _ in range(3):
+            try:
+                async with self._connections.acquire(
+                    timeout=CONNECT_TIMEOUT
+                ) as connection:
+                    await connection.execute(turn.LOCK)
+                    try:
+                        found: bool = await connection.fetchval(
+                            """
+                            select exists (select from change
+                                            where number = $1 and record_id = $2)
+                            """,
+                            first.number,
+                            first.record.record_id,
+                        )
+                    finally:
+                        await connection.execute("rollback")
+                return found
+            except Exception as error:
+                if not is_away(error):
+                    raise
+                await asyncio.sleep(0.5)
+        msg = (
+            "the database went away while it was storing this, and whether it did is "
+            "not known; send the same request with the same id again"
+        )
+        raise UnavailableError(
+            msg, code="outcome_unknown", extra={"retry_after": RETRY_AFTER}
+        )
+
+
+async def _decided(connection: Connection, desk: Desk, work: Work[Any]) -> Any:
+    """Decide one request, loading what it turns out to need."""
+    while True:
+        try:
+            return work.decide(desk)
+        except NeedMore as need:
+            await turn.load(connection, desk.book, need.wants)
+        except AnnologError as error:
+            if work.alone:
+                raise
+            return error
+
+
+def _refuse(works: Iterable[Work[Any]], error: BaseException) -> None:
+    for work in works:
+        if work.answer is not None and not work.answer.done():
+            work.answer.set_exception(error)
+
+
+Submit = Callable[[Work[Any]], Awaitable[Any]]
+"""How actions reach the lane."""

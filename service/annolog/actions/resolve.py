@@ -1,0 +1,410 @@
+"""From what people write to the keys of targets.
+
+Explicit full names give targets whether anyone knows them or not; ranges and queries
+give known exposures only, and say what they skipped. Everything that a write would
+touch can be seen beforehand, without writing anything.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from annolog.domain import seqnums
+from annolog.domain.annotations import (
+    MAX_TARGETS,
+    Ids,
+    Query,
+    QueryTargets,
+    SeqNums,
+)
+from annolog.domain.annotations import Targets as Wanted
+from annolog.domain.errors import InvalidError, NotFoundError, Problem
+from annolog.domain.instruments import Instruments
+from annolog.domain.names import (
+    Named,
+    Name,
+    ObsIdName,
+    SeqName,
+    SetName,
+    parse_name,
+)
+from annolog.domain.targets import (
+    ExposureTarget,
+    SetTarget,
+    TargetColumns,
+    columns,
+    parse_key,
+)
+from annolog.storage import targets
+from annolog.storage.database import Connection, Pool, begin, reading
+
+_REMEMBERED = 100_000
+"""Keys that a process remembers to have rows; some 20 MB."""
+
+_LISTED = 50
+"""Problems that an error lists; their number is said in any case."""
+
+
+@dataclass(slots=True)
+class Resolution:
+    """What a list of names, a range or a query comes to.
+
+    Attributes
+    ----------
+    keys
+        Canonical keys in the order asked for, each once.
+    obs_ids
+        (instrument, obs_id, key) of names that were obs_ids.
+    problems
+        Names that are no target, are unknown or ambiguous.
+    doubled
+        Keys that were named more than once.
+    holes
+        Ranges of sequence numbers for which no exposure is known.
+    query
+        What chose them, where a query did, as stored in the record.
+    """
+
+    keys: list[str] = field(default_factory=list)
+    obs_ids: list[tuple[str, str, str]] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    doubled: list[str] = field(default_factory=list)
+    holes: str = ""
+    query: Mapping[str, Any] | None = None
+
+    def accepted(self) -> "Resolution":
+        """Give it back if a write may use it.
+
+        Raises
+        ------
+        InvalidError
+            If something could not be resolved, or there are too many targets.
+        """
+        if self.problems:
+            count = len(self.problems)
+            what = self.problems[0].reason
+            more = f" (and {count - 1} more)" if count > 1 else ""
+            raise InvalidError(
+                f"{what}{more}",
+                code=self.problems[0].code,
+                problems=self.problems[:_LISTED],
+                extra={"problem_count": count},
+            )
+        if len(self.keys) > MAX_TARGETS:
+            reason = (
+                f"names {len(self.keys)} targets; one annotation takes at most "
+                f"{MAX_TARGETS}"
+            )
+            raise InvalidError.at(
+                "/targets", len(self.keys), reason, "too_many_targets"
+            )
+        return self
+
+
+class Resolver:
+    """Resolves names, and makes sure that targets have rows.
+
+    Parameters
+    ----------
+    reads
+        Connections to look up with.
+    work
+        Connections to make rows with.
+    """
+
+    def __init__(
+        self,
+        reads: Pool,
+        work: Pool,
+    ) -> None:
+        self._reads = reads
+        self._work = work
+        self._known: OrderedDict[str, None] = OrderedDict()
+
+    async def resolve(
+        self,
+        wanted: Wanted,
+        instruments: Instruments,
+        *,
+        pointer: str = "/targets",
+        default: str | None = None,
+    ) -> Resolution:
+        """Find the targets that are meant; nothing is written.
+
+        Parameters
+        ----------
+        wanted
+            Names, a range, ids or a query.
+        instruments
+            The known instruments.
+        pointer
+            Where in the request it stands.
+        default
+            Instrument of bare numbers among names.
+        """
+        match wanted:
+            case SeqNums():
+                return await self._range(wanted, instruments, pointer)
+            case Ids():
+                return _ids(wanted, instruments, pointer)
+            case QueryTargets():
+                return await self._query(wanted.query, instruments, pointer)
+            case _:
+                return await self._names(wanted, instruments, pointer, default)
+
+    async def ensure(self, found: Resolution, instruments: Instruments) -> None:
+        """Make rows for targets that have none, and note the obs_ids used."""
+        fresh = [key for key in found.keys if key not in self._known]
+        if not fresh and not found.obs_ids:
+            return
+        rows = [(key, columns(parse_key(key), instruments)) for key in fresh]
+        async with begin(self._work) as connection:
+            if rows:
+                await targets.add(connection, rows)
+            await self._note(connection, found, rows)
+        for key in fresh:
+            self._known[key] = None
+        while len(self._known) > _REMEMBERED:
+            self._known.popitem(last=False)
+
+    async def _note(
+        self,
+        connection: Connection,
+        found: Resolution,
+        rows: Sequence[tuple[str, TargetColumns]],
+    ) -> None:
+        # An exposure known by its obs_id alone is found by it as well.
+        own = [
+            (target.instrument, target.obs_id, key)
+            for key, place in rows
+            if place.kind == "exposure"
+            for target in [parse_key(key)]
+            if isinstance(target, ExposureTarget) and target.obs_id is not None
+        ]
+        if own or found.obs_ids:
+            await targets.add_names(connection, [*own, *found.obs_ids])
+
+    # ------------------------------------------------------------ ways of naming
+
+    async def _names(
+        self,
+        names: Sequence[str],
+        instruments: Instruments,
+        pointer: str,
+        default: str | None,
+    ) -> Resolution:
+        found = Resolution()
+        parsed: list[tuple[int, str, Name]] = []
+        for index, text in enumerate(names):
+            try:
+                name = parse_name(
+                    text, instruments, default=default, pointer=f"{pointer}/{index}"
+                )
+            except InvalidError as error:
+                found.problems += error.problems
+                continue
+            parsed.append((index, text, name))
+        seqs = {
+            (n.instrument, n.day_obs, n.seq_num)
+            for _, _, n in parsed
+            if isinstance(n, SeqName)
+        }
+        obs_ids = {
+            (n.instrument or "", n.obs_id)
+            for _, _, n in parsed
+            if isinstance(n, ObsIdName)
+        }
+        by_seq: Mapping[tuple[str, int, int], list[targets.Seen]] = {}
+        by_name: Mapping[tuple[str, str], list[str]] = {}
+        if seqs or obs_ids:
+            async with reading(self._reads) as connection:
+                if seqs:
+                    by_seq = await targets.by_seq_nums(connection, seqs)
+                if obs_ids:
+                    by_name = await targets.by_obs_ids(connection, obs_ids)
+        seen: set[str] = set()
+        for index, text, name in parsed:
+            at = f"{pointer}/{index}"
+            match name:
+                case Named(target=SetTarget()) | SetName():
+                    reason = "data-ID sets cannot be annotated yet"
+                    problem = Problem(at, text, reason, "sets_not_available")
+                    found.problems.append(problem)
+                    continue
+                case Named():
+                    key = name.target.key
+                    if name.obs_id is not None:
+                        found.obs_ids += _obs_id_of(name)
+                case SeqName():
+                    known = by_seq.get((name.instrument, name.day_obs, name.seq_num), [])
+                    if len(known) != 1:
+                        found.problems.append(_unclear(at, text, known))
+                        continue
+                    key = name.target_of(_exposure(known[0].key)).key
+                case ObsIdName():
+                    keys = by_name.get((name.instrument or "", name.obs_id), [])
+                    if len(keys) > 1:
+                        found.problems.append(_ambiguous(at, text, keys))
+                        continue
+                    target = (
+                        name.target_of(_exposure(keys[0])) if keys else name.unseen
+                    )
+                    if target is None:
+                        reason = (
+                            f"{text[:100]!r} is known to nobody; write its instrument "
+                            "too, as exposure:HSC/obs_id=HSCA01"
+                        )
+                        found.problems.append(Problem(at, text, reason, "unknown"))
+                        continue
+                    key = target.key
+            if key in seen:
+                found.doubled.append(key)
+            else:
+                seen.add(key)
+                found.keys.append(key)
+        found.doubled = list(dict.fromkeys(found.doubled))
+        return found
+
+    async def _range(
+        self, wanted: SeqNums, instruments: Instruments, pointer: str
+    ) -> Resolution:
+        home = instruments.require(wanted.instrument, f"{pointer}/instrument")
+        numbers = seqnums.parse_ranges(
+            wanted.seq_nums, pointer=f"{pointer}/seq_nums"
+        )
+        async with reading(self._reads) as connection:
+            seen = await targets.in_ranges(
+                connection, home.name, wanted.day_obs, numbers.ranges, MAX_TARGETS + 1
+            )
+        found = Resolution()
+        by_seq: dict[int, list[targets.Seen]] = {}
+        for one in seen:
+            by_seq.setdefault(one.seq_num, []).append(one)
+        for seq_num, known in by_seq.items():
+            if len(known) > 1:
+                text = f"exposure:{home.name}/{wanted.day_obs}/{seq_num}"
+                found.problems.append(_unclear(f"{pointer}/seq_nums", text, known))
+            else:
+                found.keys.append(known[0].key)
+        found.holes = str(seqnums.holes(numbers, by_seq))
+        if not found.keys and not found.problems:
+            reason = (
+                f"no exposure of {home.name} on {wanted.day_obs} is known in "
+                f"{wanted.seq_nums[:100]!r}; name exposures in full to annotate them "
+                "before they are announced"
+            )
+            found.problems.append(
+                Problem(f"{pointer}/seq_nums", wanted.seq_nums, reason, "unknown")
+            )
+        return found
+
+    async def _query(
+        self, query: Query, instruments: Instruments, pointer: str
+    ) -> Resolution:
+        home = instruments.require(query.instrument, f"{pointer}/query/instrument")
+        first = query.day_obs or query.day_obs_min
+        last = query.day_obs or query.day_obs_max
+        if first is None or last is None:
+            reason = "needs day_obs, or day_obs_min and day_obs_max: a query has bounds"
+            raise InvalidError.at(f"{pointer}/query/day_obs", None, reason, "unbounded")
+        ranges: Sequence[tuple[int, int]] = ()
+        if query.seq_nums is not None:
+            ranges = seqnums.parse_ranges(
+                query.seq_nums, pointer=f"{pointer}/query/seq_nums"
+            ).ranges
+        async with reading(self._reads) as connection:
+            keys = await targets.by_query(
+                connection,
+                instrument=home.name,
+                first_day=first,
+                last_day=last,
+                ranges=ranges,
+                flag=query.flag,
+                tags=query.tags,
+                observation_type=query.observation_type,
+                limit=MAX_TARGETS + 1,
+            )
+        found = Resolution(keys=keys, query=query.model_dump(mode="json"))
+        if not keys:
+            reason = "the query finds no known exposure"
+            found.problems.append(Problem(f"{pointer}/query", None, reason, "unknown"))
+        return found
+
+    async def one(self, name: str, instruments: Instruments, pointer: str) -> str:
+        """Find the key of one target by any of its names.
+
+        Raises
+        ------
+        InvalidError
+            If it names nothing, or several.
+        NotFoundError
+            If it needs a look-up that finds nothing.
+        """
+        found = await self._names([name], instruments, pointer, None)
+        if found.problems:
+            problem = found.problems[0]
+            problem = Problem(pointer, problem.value, problem.reason, problem.code)
+            if problem.code == "unknown":
+                raise NotFoundError(problem.reason, code="unknown_target")
+            raise InvalidError(problem.reason, code=problem.code, problems=[problem])
+        return found.keys[0]
+
+
+def _ids(wanted: Ids, instruments: Instruments, pointer: str) -> Resolution:
+    home = instruments.require(wanted.instrument, f"{pointer}/instrument")
+    found = Resolution()
+    seen: set[str] = set()
+    for index, exposure_id in enumerate(wanted.ids):
+        at = f"{pointer}/ids/{index}"
+        try:
+            name = parse_name(
+                str(exposure_id), instruments, default=home.name, pointer=at
+            )
+        except InvalidError as error:
+            found.problems += error.problems
+            continue
+        if not isinstance(name, Named):
+            reason = f"{exposure_id} is no exposure id of {home.name}"
+            found.problems.append(Problem(at, exposure_id, reason, "invalid_target"))
+            continue
+        key = name.target.key
+        if key in seen:
+            found.doubled.append(key)
+        else:
+            seen.add(key)
+            found.keys.append(key)
+    return found
+
+
+def _obs_id_of(name: Named) -> Iterable[tuple[str, str, str]]:
+    match name.target:
+        case ExposureTarget() as exposure if name.obs_id is not None:
+            yield exposure.instrument, name.obs_id, exposure.key
+        case _:
+            # The exposure of a detector or gap has no row of its own until it is
+            # spoken of, so there is nothing to hang the name on.
+            return
+
+
+def _exposure(key: str) -> ExposureTarget:
+    target = parse_key(key)
+    if not isinstance(target, ExposureTarget):
+        raise TypeError(key)
+    return target
+
+
+def _unclear(at: str, text: str, known: Sequence[targets.Seen]) -> Problem:
+    if known:
+        return _ambiguous(at, text, [one.key for one in known])
+    reason = (
+        f"no exposure is known as {text[:100]!r}; name it by its obs_id or integer id "
+        "to annotate it before it is announced"
+    )
+    return Problem(at, text, reason, "unknown")
+
+
+def _ambiguous(at: str, text: str, keys: Sequence[str]) -> Problem:
+    several = ", ".join(keys[:5])
+    reason = f"{text[:100]!r} may be any of {several}: write the one that you mean"
+    return Problem(at, text, reason, "ambiguous")

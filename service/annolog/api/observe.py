@@ -1,0 +1,386 @@
+"""What operators see of the service: request ids, logs, metrics, safe headers.
+
+`install` puts `Front` before everything else of the application, its 404s included:
+each request gets an id (the caller's `X-Request-ID` if it is a sane one), which is in
+the answer, in problems and in every line of the log that the request causes; is
+counted and timed by its route's template; and leaves with the headers that keep
+browsers from being used against us.
+
+No header, query or body is ever logged: they may hold secrets.
+"""
+
+import json
+import logging
+import re
+import secrets
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from time import perf_counter
+from typing import TextIO
+
+import msgspec
+import structlog
+from litestar import Litestar, Response, get
+from litestar.enums import ScopeType
+from litestar.handlers import HTTPRouteHandler
+from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
+from litestar.types.asgi_types import HTTPResponseStartEvent
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    exposition,
+)
+from structlog.types import EventDict, Processor
+
+from annolog.domain.errors import UnavailableError
+from annolog.storage.changes import Lag
+
+REQUEST_ID = "X-Request-ID"
+"""The header that carries the id of a request, in both directions."""
+
+_SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_QUIET = frozenset({"/health/live", "/health/ready", "/metrics"})
+
+HEADERS: Mapping[str, str] = {
+    "content-security-policy": (
+        "default-src 'self'; object-src 'none'; base-uri 'self'; form-action 'self';"
+        " frame-ancestors 'none'"
+    ),
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+}
+"""Headers of every answer, unless the answer brings its own."""
+
+_ENCODED = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
+
+
+# ---------------------------------------------------------------------- metrics
+
+
+class Metrics:
+    """What Prometheus may ask of one process.
+
+    Each application has its own, so that several may live in one process (tests).
+    """
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        seconds = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
+        self._requests = Counter(
+            "annolog_requests",
+            "Requests answered.",
+            ("method", "route", "status"),
+            registry=self.registry,
+        )
+        self._seconds = Histogram(
+            "annolog_request_seconds",
+            "Time from a request's head to the last byte of its answer.",
+            ("method", "route"),
+            buckets=seconds,
+            registry=self.registry,
+        )
+        self._turn_size = Histogram(
+            "annolog_turn_size",
+            "Writes that shared one transaction of the lane.",
+            buckets=(1, 2, 4, 8, 16, 32, 64),
+            registry=self.registry,
+        )
+        self._turn_seconds = Histogram(
+            "annolog_turn_seconds",
+            "Time of one transaction of the lane, the wait for the lane included.",
+            buckets=seconds,
+            registry=self.registry,
+        )
+        self._queue = Gauge(
+            "annolog_queue_length",
+            "Writes that wait for their turn.",
+            registry=self.registry,
+        )
+        self._up = Gauge(
+            "annolog_database_up",
+            "Whether the database answered this scrape.",
+            registry=self.registry,
+        )
+        self._head = Gauge(
+            "annolog_log_head",
+            "Greatest change number of the log.",
+            registry=self.registry,
+        )
+        self._lag_changes = Gauge(
+            "annolog_relay_lag_changes",
+            "Changes that are not in Kafka yet (100000 means: or more).",
+            registry=self.registry,
+        )
+        self._lag_seconds = Gauge(
+            "annolog_relay_lag_seconds",
+            "Age of the oldest change that is not in Kafka yet; 0 if none is waiting.",
+            registry=self.registry,
+        )
+        # Finding a child by its labels costs more than counting with it.
+        self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+
+    def request(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count a request.
+
+        Parameters
+        ----------
+        method
+            HTTP method.
+        route
+            Template of its path, never the path: paths have no end.
+        status
+            Status of the answer; 499 where the caller left before.
+        seconds
+            How long it took.
+        """
+        key = (method, route, status)
+        if key not in self._children:
+            self._children[key] = (
+                self._requests.labels(method, route, str(status)),
+                self._seconds.labels(method, route),
+            )
+        counter, histogram = self._children[key]
+        counter.inc()
+        histogram.observe(seconds)
+
+    def turn(self, size: int, seconds: float) -> None:
+        """Count a turn of the lane: how many writes, and how long in all."""
+        self._turn_size.observe(size)
+        self._turn_seconds.observe(seconds)
+
+    def watch_queue(self, length: Callable[[], float]) -> None:
+        """Ask for the queue's length at each scrape."""
+        self._queue.set_function(length)
+
+    def log(self, head: int, lag: Lag) -> None:
+        """Take over what the database says of the log."""
+        self._up.set(1)
+        self._head.set(head)
+        self._lag_changes.set(lag.changes)
+        self._lag_seconds.set(lag.seconds)
+
+    def database_away(self) -> None:
+        """Take over that the database did not answer; the last numbers stay."""
+        self._up.set(0)
+
+    def text(self) -> bytes:
+        """Give all metrics in Prometheus' text format."""
+        return exposition.generate_latest(self.registry)
+
+
+def metrics_route(
+    metrics: Metrics, look: Callable[[], Awaitable[tuple[int, Lag]]]
+) -> HTTPRouteHandler:
+    """Make the route `/metrics`.
+
+    Parameters
+    ----------
+    metrics
+        What to show.
+    look
+        Reads the log's head and the relay's lag; raises `UnavailableError` while
+        the database is away.
+
+    Returns
+    -------
+    HTTPRouteHandler
+        Open to anyone: the page is not routed from outside.
+    """
+
+    @get(
+        "/metrics",
+        summary="Metrics",
+        description="Metrics in Prometheus' text format. While the database is away,"
+        " annolog_database_up is 0 and the log's numbers are the last ones known.",
+        tags=["operations"],
+        media_type="text/plain",
+        opt={"anyone": True},
+    )
+    async def show() -> Response[bytes]:
+        try:
+            metrics.log(*await look())
+        except UnavailableError:
+            metrics.database_away()
+        return Response(metrics.text(), media_type=exposition.CONTENT_TYPE_LATEST)
+
+    return show
+
+
+# ---------------------------------------------------------------------- the front
+
+
+class Front:
+    """The outermost part of the application: sees every request and every answer.
+
+    Parameters
+    ----------
+    app
+        What is behind.
+    metrics
+        Where requests are counted.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._log = structlog.stdlib.get_logger("annolog.access")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != ScopeType.HTTP:
+            await self._app(scope, receive, send)
+            return
+        began = perf_counter()
+        request_id = _request_id(scope)
+        scope["state"]["request_id"] = request_id
+        # 499: the caller left, as nothing else ends without a status.
+        status, size = 499, 0
+
+        async def watch(message: Message) -> None:
+            nonlocal status, size
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                _add_headers(message, request_id)
+            elif message["type"] == "http.response.body":
+                size += len(message["body"])
+            await send(message)
+
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            try:
+                await self._app(scope, receive, watch)
+            finally:
+                seconds = perf_counter() - began
+                # Set by the router; what has no route shares one name.
+                route = scope.get("path_template") or "(none)"
+                method = scope["method"] if scope["method"] in _METHODS else "OTHER"
+                self._metrics.request(method, route, status, seconds)
+                if scope["path"] not in _QUIET or status >= 500:  # noqa: PLR2004
+                    self._access(scope, status, size, seconds)
+
+    def _access(self, scope: HTTPScope, status: int, size: int, seconds: float) -> None:
+        client = scope.get("client")
+        agent = next((v for n, v in scope["headers"] if n == b"user-agent"), b"")
+        self._log.info(
+            "request",
+            httpRequest={
+                "requestMethod": scope["method"],
+                # Without the query, which may hold what should not be kept.
+                "requestUrl": scope["path"],
+                "status": status,
+                "responseSize": size,
+                "latency": f"{seconds:.6f}s",
+                "remoteIp": client[0] if client else None,
+                "userAgent": agent.decode("latin-1")[:200],
+            },
+        )
+
+
+def install(app: Litestar, metrics: Metrics) -> None:
+    """Put the front before an application, its routing and its 404s included.
+
+    Litestar's own middlewares run only where a route was found.
+    """
+    app.asgi_handler = Front(app.asgi_handler, metrics)
+
+
+def _request_id(scope: Scope) -> str:
+    wanted = REQUEST_ID.lower().encode()
+    for name, value in scope["headers"]:
+        if name == wanted and _SANE_ID.fullmatch(value):
+            return value.decode()
+    return secrets.token_hex(16)
+
+
+def _add_headers(message: HTTPResponseStartEvent, request_id: str) -> None:
+    headers = list(message["headers"])
+    have = {name for name, _ in headers}
+    headers.extend((name, value) for name, value in _ENCODED if name not in have)
+    headers.append((REQUEST_ID.lower().encode(), request_id.encode()))
+    message["headers"] = headers
+
+
+# ------------------------------------------------------------------------- logs
+
+
+def configure_logs(
+    form: str = "json", *, stream: TextIO | None = None, level: str = "INFO"
+) -> None:
+    """Make every logger of the process, libraries' too, write lines of one form.
+
+    Parameters
+    ----------
+    form
+        "json": one object a line with `severity`, `event`, `logger` and `timestamp`,
+        as log explorers read it; "text": for people.
+    stream
+        Where to; None means standard output.
+    level
+        The least severity that is written.
+    """
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    ending: list[Processor]
+    if form == "json":
+        # Frames' variables may hold secrets, and are never worth their size.
+        traceback = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+        ending = [
+            structlog.processors.ExceptionRenderer(traceback),
+            _severity,
+            structlog.processors.JSONRenderer(serializer=_to_json),
+        ]
+    else:
+        ending = [
+            structlog.dev.ConsoleRenderer(
+                colors=False, exception_formatter=structlog.dev.plain_traceback
+            )
+        ]
+    handler = logging.StreamHandler(stream or sys.stdout)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                *ending,
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level)
+    for name in ("uvicorn", "uvicorn.error"):
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [], True
+    # Ours has the access lines; its own would say everything twice, queries included.
+    logging.getLogger("uvicorn.access").disabled = True
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+
+
+def _severity(_: object, __: str, event: EventDict) -> EventDict:
+    event["severity"] = str(event.pop("level", "info")).upper()
+    return event
+
+
+def _to_json(event: object, **_: object) -> str:
+    try:
+        return msgspec.json.encode(event, enc_hook=repr).decode()
+    except (TypeError, ValueError, OverflowError):
+        # Lone surrogates and huge integers: a line of the log is never lost for them.
+        return json.dumps(event, default=repr)

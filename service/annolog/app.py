@@ -1,0 +1,166 @@
+"""The web application: routes, callers, errors, and the parts behind them."""
+
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from time import monotonic
+from typing import Any
+
+from litestar import Litestar
+from litestar.di import Provide
+from litestar.openapi import OpenAPIConfig
+
+from annolog import __version__
+from annolog.actions.lane import Seen
+from annolog.api import annotations, changes, lists, openapi, problems
+from annolog.api.health import Probe, health_routes
+from annolog.api.lists import TargetKeys
+from annolog.api.observe import Metrics, install, metrics_route
+from annolog.auth.tokens import TokenBook
+from annolog.auth.callers import (
+    CallerMiddleware,
+    Callers,
+    NamedCallers,
+    TokenCallers,
+    provide_actor,
+)
+from annolog.runtime import Runtime, opened
+from annolog.settings import Settings
+from annolog.storage import tokens
+from annolog.storage.database import Pool, begin, reading
+from annolog.stream.feed import Feed
+
+MAX_BODY = 20 * 1024 * 1024
+"""Bytes that the framework lets through; each route has its own, lower limit."""
+
+
+def create_app(settings: Settings) -> Litestar:
+    """Make the application of one process.
+
+    Parameters
+    ----------
+    settings
+        Checked settings; the database is migrated and reachable when it starts.
+    """
+    metrics = Metrics()
+    parts = _Parts(settings, metrics)
+    application = Litestar(
+        route_handlers=[
+            *annotations.HANDLERS,
+            *lists.HANDLERS,
+            changes.list_changes,
+            *openapi.HANDLERS,
+            *health_routes(parts.probe),
+            metrics_route(metrics, parts.log),
+        ],
+        lifespan=[parts.lifespan],
+        dependencies={
+            "runtime": Provide(parts.give_runtime, sync_to_thread=False),
+            "reads": Provide(parts.give_reads, sync_to_thread=False),
+            "feed": Provide(parts.give_feed, sync_to_thread=False),
+            "target_keys": Provide(parts.give_target_keys, sync_to_thread=False),
+            "actor": Provide(provide_actor, sync_to_thread=False),
+        },
+        middleware=[CallerMiddleware(parts.callers)],
+        exception_handlers=problems.HANDLERS,
+        openapi_config=OpenAPIConfig(
+            title="annolog",
+            version=__version__,
+            description=openapi.DESCRIPTION,
+            path=None,
+        ),
+        request_max_body_size=MAX_BODY,
+    )
+    install(application, metrics)
+    return application
+
+
+def _token_book(runtime: Runtime) -> TokenBook:
+    """Wire the book of tokens to its table."""
+
+    async def find(token_id: str) -> tokens.StoredToken | None:
+        async with reading(runtime.reads) as connection:
+            return await tokens.find(connection, token_id)
+
+    async def touch(token_ids: list[str], moment: datetime) -> None:
+        async with begin(runtime.work) as connection:
+            await tokens.touch(connection, token_ids, moment)
+
+    return TokenBook(find, touch, monotonic=monotonic, now=runtime.clock)
+
+
+class _Parts:
+    """What a process opens when it starts, for those who need it before."""
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._runtime: Runtime | None = None
+        self._callers: Callers | None = None
+        self._probe: Probe | None = None
+
+    @contextlib.asynccontextmanager
+    async def lifespan(self, _: Litestar) -> AsyncIterator[None]:
+        settings = self._settings
+        async with opened(
+            settings.database_url, settings.site_id, observe=self._observe
+        ) as runtime:
+            self._runtime = runtime
+            if settings.auth == ("none",):
+                self._callers = NamedCallers()
+            else:
+                self._callers = TokenCallers(_token_book(runtime))
+            self._probe = Probe(
+                lambda: reading(runtime.reads),
+                topic=f"{settings.kafka_topic_prefix}.changes",
+                kafka=bool(settings.kafka_bootstrap),
+            )
+            self._metrics.watch_queue(lambda: float(runtime.lane.waiting))
+            yield
+
+    def _observe(self, seen: Seen) -> None:
+        self._metrics.turn(seen.works, seen.seconds)
+        if self._runtime is not None:
+            self._runtime.feed.heard(seen.head)
+
+    @property
+    def runtime(self) -> Runtime:
+        if self._runtime is None:
+            msg = "the application has not started"
+            raise RuntimeError(msg)
+        return self._runtime
+
+    def callers(self) -> Callers:
+        if self._callers is None:
+            msg = "the application has not started"
+            raise RuntimeError(msg)
+        return self._callers
+
+    def probe(self) -> Probe:
+        if self._probe is None:
+            msg = "the application has not started"
+            raise RuntimeError(msg)
+        return self._probe
+
+    async def log(self) -> Any:
+        return await self.probe().log()
+
+    def give_runtime(self) -> Runtime:
+        return self.runtime
+
+    def give_reads(self) -> Pool:
+        return self.runtime.reads
+
+    def give_feed(self) -> Feed:
+        return self.runtime.feed
+
+    def give_target_keys(self) -> TargetKeys:
+        runtime = self.runtime
+
+        async def target_keys(names: Sequence[str]) -> Sequence[str]:
+            found = await runtime.resolver.resolve(
+                list(names), runtime.instruments, pointer="?target"
+            )
+            return found.accepted().keys
+
+        return target_keys

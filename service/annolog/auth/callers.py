@@ -1,0 +1,223 @@
+"""Who is calling: every request gets its `Actor` here, or is refused.
+
+`CallerMiddleware` stands before every route that does not say `anyone=True` in its
+options; a route that forgets to ask is therefore closed, not open. Handlers take the
+actor by the dependency `actor` (`provide_actor`).
+
+Mode `none` (loopback only): whom `X-Annolog-User` names; without it, somebody who
+may read. Mode `tokens`: the owner of the token in `Authorization: Bearer`; where it is
+a delegate's, the owner on behalf of whom `X-Annolog-User` names.
+
+In mode `tokens` all other `X-Annolog-*` headers of a caller mean nothing, but for
+`X-Annolog-Settle`, which asks and gives no right.
+"""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from litestar import Request
+from litestar.connection import ASGIConnection
+from litestar.enums import ScopeType
+from litestar.middleware import ASGIMiddleware
+from litestar.types import ASGIApp, Receive, Scope, Send
+from typing_extensions import override
+
+from annolog.auth.tokens import PREFIX, TokenBook
+from annolog.domain.errors import (
+    InvalidError,
+    MalformedError,
+    UnauthenticatedError,
+)
+from annolog.domain.roles import NOBODY, Actor, Kind, Role, roles_of, user_name
+
+USER = "X-Annolog-User"
+"""Header: who calls (`none`), or for whom a delegate calls (`tokens`)."""
+
+KIND = "X-Annolog-Kind"
+"""Header, mode `none`: human (the default) or bot."""
+
+SETTLE = "X-Annolog-Settle"
+"""Header: `true` asks that the flags of this request settle."""
+
+ANYONE = "anyone"
+"""Key of a route's options: True opens it to callers who are not known."""
+
+_ON_LOOPBACK = frozenset(Role) - {Role.BOT}
+_BOT_ON_LOOPBACK = frozenset({Role.VIEWER, Role.BOT, Role.IMPORTER})
+
+_Connection = ASGIConnection[Any, Any, Any, Any]
+
+
+class Callers(Protocol):
+    """Finds out who calls."""
+
+    async def identify(self, connection: _Connection) -> Actor:
+        """Give the caller of a request.
+
+        Raises
+        ------
+        UnauthenticatedError
+            Who calls is not known, or what was shown is not taken.
+        """
+        ...
+
+
+class NamedCallers:
+    """Mode `none`: callers say who they are. Safe on loopback alone.
+
+    A person has every role, since whoever reaches this port runs programs on this
+    machine; a bot is kept to a bot's, so that a program is tried as it will run.
+    """
+
+    async def identify(self, connection: _Connection) -> Actor:
+        """Give whom the headers name; `NOBODY` where there are none."""
+        name = _one(connection, USER)
+        kind = _kind(connection)
+        settle = _settle(connection)
+        if name is None:
+            return NOBODY
+        roles = _ON_LOOPBACK if kind == "human" else _BOT_ON_LOOPBACK
+        return Actor(
+            user_name(name, "#" + USER),
+            kind,
+            roles,
+            authenticated_by="none",
+            settle=settle,
+        )
+
+
+class TokenCallers:
+    """Mode `tokens`: callers show a token of ours.
+
+    Parameters
+    ----------
+    book
+        Knows the tokens.
+    """
+
+    def __init__(self, book: TokenBook) -> None:
+        self._book = book
+
+    async def identify(self, connection: _Connection) -> Actor:
+        """Give the token's owner, or for whom the delegate speaks."""
+        token = await self._book.verify(_bearer(connection))
+        kind: Kind = "bot" if token.kind == "bot" else "human"
+        roles = roles_of(Role(token.role), kind)
+        behalf: str | None = None
+        if token.delegate:
+            named = _one(connection, USER)
+            if named is not None and named != token.owner:
+                behalf = user_name(named, "#" + USER)
+                # Whoever a delegate speaks for is a person; the delegate may be none.
+                kind = "human"
+                roles = roles_of(Role.AUTHOR, kind)
+        return Actor(
+            token.owner,
+            kind,
+            roles,
+            None if token.instruments is None else frozenset(token.instruments),
+            f"token:{PREFIX}{token.token_id}",
+            behalf,
+            _settle(connection),
+        )
+
+
+class CallerMiddleware(ASGIMiddleware):
+    """Puts the `Actor` into each request before its handler runs.
+
+    Parameters
+    ----------
+    callers
+        Gives whoever finds out; asked at each request, since the parts of a process
+        open after its middlewares are made.
+    """
+
+    scopes = (ScopeType.HTTP,)
+    exclude_opt_key = ANYONE
+
+    def __init__(self, callers: Callable[[], Callers]) -> None:
+        self._callers = callers
+
+    @override
+    async def handle(
+        self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp
+    ) -> None:
+        """Find out who calls, or answer with the error."""
+        connection: _Connection = ASGIConnection(scope)
+        scope["user"] = await self._callers().identify(connection)
+        scope["auth"] = None
+        await next_app(scope, receive, send)
+
+
+def provide_actor(request: Request[Actor, None, Any]) -> Actor:
+    """Give a handler its caller (dependency `actor`).
+
+    Raises
+    ------
+    UnauthenticatedError
+        The route is open to anyone, so that nobody asked who it is.
+    """
+    actor = request.scope.get("user")
+    if not isinstance(actor, Actor):
+        raise UnauthenticatedError("This route does not know its callers.")
+    return actor
+
+
+def _bearer(connection: _Connection) -> str:
+    value = _one(connection, "Authorization")
+    if value is None:
+        raise UnauthenticatedError(
+            "Show a token: Authorization: Bearer al_....", code="token_missing"
+        )
+    scheme, _, token = value.partition(" ")
+    if scheme.lower() != "bearer":
+        raise UnauthenticatedError(
+            "Only tokens are taken here: Authorization: Bearer al_....",
+            code="token_missing",
+        )
+    return token.strip()
+
+
+def _kind(connection: _Connection) -> Kind:
+    value = _one(connection, KIND)
+    match value:
+        case None | "human":
+            return "human"
+        case "bot":
+            return "bot"
+        case _:
+            raise InvalidError.at(
+                "#" + KIND, value, f"{KIND} is human or bot.", "author_kind"
+            )
+
+
+def _settle(connection: _Connection) -> bool:
+    value = _one(connection, SETTLE)
+    match value.lower() if value is not None else None:
+        case None | "false":
+            return False
+        case "true":
+            return True
+        case _:
+            raise InvalidError.at(
+                "#" + SETTLE, value, f"{SETTLE} is true or false.", "settle"
+            )
+
+
+def _one(connection: _Connection, name: str) -> str | None:
+    # Two values would let a proxy check one and us believe the other.
+    values: list[str] = connection.headers.getall(name, [])
+    if len(values) > 1:
+        raise MalformedError(
+            f"The header {name} was sent {len(values)} times; send it once.",
+            code="header_repeated",
+        )
+    if not values:
+        return None
+    try:
+        # Litestar reads headers as Latin-1; names outside of ASCII are sent as UTF-8.
+        return values[0].encode("latin-1").decode()
+    except UnicodeError:
+        raise InvalidError.at(
+            "#" + name, None, f"The header {name} is not UTF-8.", "encoding"
+        ) from None

@@ -1,0 +1,1 @@
+"""One machine to a running annolog: PostgreSQL, Kafka, and who watches over them."""

@@ -1,0 +1,262 @@
+"""A real Kafka broker of annolog's own, with its data in a home.
+
+One node in KRaft mode that is broker and controller, on two free ports of loopback.
+The ports may be others at the next start; topics, offsets and transactions stay.
+"""
+
+import base64
+import contextlib
+import secrets
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from annolog.local.errors import LocalError
+from annolog.local.jars import SHIPPED
+from annolog.local.processes import Child, Command, run
+
+START_PATIENCE = 60.0
+"""Seconds until the port must be open; 2 to 4 on an idle machine."""
+
+LOOPBACK = "127.0.0.1"
+"""The only address that the broker listens on."""
+
+_PORTS_TRIED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The two ports of a broker."""
+
+    broker: int
+    """For clients."""
+    controller: int
+    """For the node itself."""
+
+
+class Broker:
+    """One broker: where its data are, and how to start it.
+
+    Parameters
+    ----------
+    home
+        The directory whose `kafka` folder holds the data.
+    java
+        The program `java`.
+    jars
+        The directory of the jars, checked.
+    """
+
+    def __init__(self, home: Path, *, java: Path, jars: Path) -> None:
+        self._home = home.absolute()
+        self._directory = self._home / "kafka"
+        self._java = java
+        self._jars = jars
+        self._ports: Ports | None = None
+
+    @property
+    def bootstrap(self) -> str:
+        """Where clients connect.
+
+        Returns
+        -------
+        str
+            Host and port, once it was started.
+        """
+        if self._ports is None:
+            raise LocalError("the broker has no ports before its first start")
+        return f"{LOOPBACK}:{self._ports.broker}"
+
+    def start(self) -> Child:
+        """Start the broker, formatting its storage on first use.
+
+        The ports of the last start are taken again if they are free, so that
+        consumers with a fixed address find it.
+
+        Returns
+        -------
+        Child
+            The broker, whose port is open.
+
+        Raises
+        ------
+        LocalError
+            The storage cannot be used, or the broker ended at its start.
+        """
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            why = error.strerror
+            raise LocalError(f"cannot use {self._directory}: {why}") from None
+        for tries_left in reversed(range(_PORTS_TRIED)):
+            self._ports = self._choose_ports()
+            self._write_properties(self._ports)
+            self._format()
+            child = Child(self._server(), self._home)
+            try:
+                child.wait_until(lambda: _answers(self.bootstrap), START_PATIENCE)
+            except BaseException as error:
+                child.stop()
+                # Somebody may have taken a port since we looked.
+                taken = not _free(self._ports.broker, self._ports.controller)
+                if tries_left and taken and isinstance(error, LocalError):
+                    continue
+                raise
+            else:
+                return child
+        raise AssertionError  # the last try returns or raises
+
+    def _choose_ports(self) -> Ports:
+        remembered = self._directory / "ports"
+        with contextlib.suppress(OSError, ValueError):
+            broker, controller = map(int, remembered.read_text("ascii").split())
+            if _free(broker, controller):
+                return Ports(broker, controller)
+        ports = Ports(*free_ports(2))
+        remembered.write_text(f"{ports.broker} {ports.controller}\n", "ascii")
+        return ports
+
+    def _write_properties(self, ports: Ports) -> None:
+        lines = (f"{k}={v}\n" for k, v in properties(self._data, ports).items())
+        (self._directory / "server.properties").write_text("".join(lines), "utf-8")
+        log = (SHIPPED / "log4j2.properties").read_bytes()
+        (self._directory / "log4j2.properties").write_bytes(log)
+
+    def _format(self) -> None:
+        formatted = self._directory / "formatted"
+        if formatted.exists():
+            return
+        name = self._directory / "cluster-id"
+        if not name.exists():
+            # 16 bytes as Kafka writes them; a leading dash would be an option to it.
+            cluster = b"-"
+            while cluster.startswith(b"-"):
+                cluster = base64.urlsafe_b64encode(secrets.token_bytes(16))
+            name.write_bytes(cluster.rstrip(b"="))
+        words = ("format", "-t", name.read_text("ascii"), "--ignore-formatted")
+        run(
+            self._java_command(
+                "the formatting of the broker's storage",
+                "kafka.tools.StorageTool",
+                *words,
+                "-c",
+                str(self._directory / "server.properties"),
+            ),
+            timeout=START_PATIENCE,
+        )
+        formatted.touch()
+
+    def _server(self) -> Command:
+        properties_file = str(self._directory / "server.properties")
+        return self._java_command("kafka", "kafka.Kafka", properties_file)
+
+    def _java_command(self, name: str, main: str, *arguments: str) -> Command:
+        return Command(
+            name,
+            (
+                str(self._java),
+                "-Xmx192m",
+                # A small heap and short runs: both start faster than the defaults.
+                "-XX:+UseSerialGC",
+                "-XX:TieredStopAtLevel=1",
+                f"-Dlog4j2.configurationFile={self._directory / 'log4j2.properties'}",
+                "-cp",
+                f"{self._jars}/*",
+                main,
+                *arguments,
+            ),
+        )
+
+    @property
+    def _data(self) -> Path:
+        return self._directory / "data"
+
+
+def properties(data: Path, ports: Ports) -> Mapping[str, str]:
+    """Give the configuration of a single node.
+
+    Parameters
+    ----------
+    data
+        The directory of its log.
+    ports
+        The ports that it listens on.
+
+    Returns
+    -------
+    Mapping
+        Values by property.
+    """
+    return {
+        "process.roles": "broker,controller",
+        "node.id": "1",
+        # Not `controller.quorum.bootstrap.servers`: that writes the controller's port
+        # into the log, and this one may change from start to start.
+        "controller.quorum.voters": f"1@{LOOPBACK}:{ports.controller}",
+        "listeners": (
+            f"PLAINTEXT://{LOOPBACK}:{ports.broker},"
+            f"CONTROLLER://{LOOPBACK}:{ports.controller}"
+        ),
+        "advertised.listeners": f"PLAINTEXT://{LOOPBACK}:{ports.broker}",
+        "controller.listener.names": "CONTROLLER",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "inter.broker.listener.name": "PLAINTEXT",
+        "offsets.topic.replication.factor": "1",
+        "offsets.topic.num.partitions": "4",
+        "transaction.state.log.replication.factor": "1",
+        "transaction.state.log.min.isr": "1",
+        "transaction.state.log.num.partitions": "4",
+        "share.coordinator.state.topic.replication.factor": "1",
+        "group.initial.rebalance.delay.ms": "0",
+        # A mistyped topic is an error, not a new topic.
+        "auto.create.topics.enable": "false",
+        # The default takes 128 MB, more than half of this heap.
+        "log.cleaner.dedupe.buffer.size": "8388608",
+        # After a crash the controller waits for this before it lets the broker in
+        # again: by default 9 s.
+        "broker.session.timeout.ms": "1500",
+        "broker.heartbeat.interval.ms": "300",
+        "log.dirs": str(data),
+    }
+
+
+def free_ports(count: int) -> list[int]:
+    """Find ports of loopback that nobody listens on now.
+
+    Parameters
+    ----------
+    count
+        How many.
+
+    Returns
+    -------
+    list of int
+        Different ports, in no order.
+    """
+    with contextlib.ExitStack() as held:
+        # All are held until the last is found, or one could be found twice.
+        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind((LOOPBACK, 0))
+        return [int(each.getsockname()[1]) for each in sockets]
+
+
+def _free(*ports: int) -> bool:
+    for port in ports:
+        with socket.socket() as probe:
+            # Else the closed connections of a broker that just stopped count.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((LOOPBACK, port))
+            except OSError:
+                return False
+    return True
+
+
+def _answers(bootstrap: str) -> bool:
+    host, port = bootstrap.split(":")
+    with contextlib.suppress(OSError):
+        socket.create_connection((host, int(port)), timeout=1).close()
+        return True
+    return False

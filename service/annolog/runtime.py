@@ -1,0 +1,132 @@
+"""The parts of a serving process: opened in order, closed in order.
+
+This module wires what others may not know of each other: pools, the lane, the feed,
+the clock. It is also the only place that asks for the time or for randomness.
+"""
+
+import contextlib
+import secrets
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+from annolog.actions import entries as entry_actions
+from annolog.actions import receive
+from annolog.actions.lane import Lane, Seen
+from annolog.actions.resolve import Resolver
+from annolog.domain import records
+from annolog.domain.instruments import Instruments
+from annolog.domain.records import Origin
+from annolog.domain.vocabulary import Vocabulary
+from annolog.storage import database, entries
+from annolog.storage.database import Pool, Site
+from annolog.stream.feed import Feed
+
+
+def now() -> datetime:
+    """Give the wall time, in UTC."""
+    return datetime.now(UTC)
+
+
+def new_id(moment: datetime) -> UUID:
+    """Give a fresh id: a UUIDv7 whose last 14 bits are zero."""
+    return records.revision_id(moment, secrets.randbits(60))
+
+
+@dataclass(slots=True)
+class Runtime:
+    """What the handlers of one process share.
+
+    Attributes
+    ----------
+    site
+        Whose database this is.
+    reads
+        Read-only connections.
+    work
+        Connections for small writes outside the lane.
+    lane
+        The way of all writes.
+    feed
+        Knows when the log has grown.
+    resolver
+        Finds targets by their names.
+    clock
+        Gives the wall time.
+    """
+
+    site: Site
+    reads: Pool
+    work: Pool
+    lane: Lane
+    feed: Feed
+    resolver: Resolver
+    clock: Callable[[], datetime] = now
+    _instruments: tuple[int, Instruments] | None = None
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The vocabulary of now, as this process knows it."""
+        return self.lane.known.vocabulary
+
+    @property
+    def instruments(self) -> Instruments:
+        """The instruments of now, as this process knows them."""
+        number = self.lane.known.number
+        if self._instruments is None or self._instruments[0] != number:
+            self._instruments = (
+                number,
+                Instruments.from_entries(self.vocabulary.instruments),
+            )
+        return self._instruments[1]
+
+
+@contextlib.asynccontextmanager
+async def opened(
+    url: str, site_id: str, *, observe: Callable[[Seen], None] = lambda _: None
+) -> AsyncIterator[Runtime]:
+    """Open the parts of a serving process on a migrated database.
+
+    Parameters
+    ----------
+    url
+        Where the database is.
+    site_id
+        Which site this is.
+    observe
+        Is told of each turn of the lane.
+
+    Raises
+    ------
+    UnavailableError
+        If the database is away.
+    ConflictError
+        If it is another site's.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        work = await database.pool(url, database.WORK)
+        stack.push_async_callback(work.close)
+        reads = await database.pool(url, database.READS)
+        stack.push_async_callback(reads.close)
+        lane_pool = await database.pool(url, database.LANE)
+        stack.push_async_callback(lane_pool.close)
+        async with work.acquire() as connection:
+            site = await database.ensure_site(connection, site_id)
+        async with reads.acquire() as connection:
+            known = await entries.read(connection)
+        lane = Lane(
+            lane_pool,
+            Origin(site.site_id, site.incarnation),
+            known,
+            now=now,
+            new_id=new_id,
+            observe=observe,
+        )
+        feed = Feed(url)
+        await stack.enter_async_context(lane.running())
+        runtime = Runtime(site, reads, work, lane, feed, Resolver(reads, work))
+        await receive.records(lane, work, entry_actions.shipped())
+        feed.start()
+        stack.push_async_callback(feed.close)
+        yield runtime

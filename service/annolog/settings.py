@@ -1,0 +1,298 @@
+"""Settings of a process: from environment variables, or a file, to typed values.
+
+Every setting is a variable `ANNOLOG_<NAME>`. A file named by `ANNOLOG_CONFIG` (TOML,
+the names in lower case without the prefix) may hold the same; a variable wins over
+the file. What is wrong is said at start, one line a setting, and nothing is guessed:
+an unknown name is refused with the nearest known one.
+
+Only `runtime` and `cli` read settings; everything else receives values.
+"""
+
+import difflib
+import ipaddress
+import os
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+from urllib.parse import urlsplit, urlunsplit
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from annolog.domain.errors import InvalidError, Problem
+
+PREFIX = "ANNOLOG_"
+"""What the names of all our variables begin with."""
+
+CONFIG = "ANNOLOG_CONFIG"
+"""The variable that names the file; it cannot stand in the file itself."""
+
+_SITE_ID = re.compile(r"[a-z][a-z0-9-]{0,31}")
+_TOPIC = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+_HOST_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:,\[\]]+):(\d{1,5})")
+_PORTS = 65535
+
+AuthMode: TypeAlias = Literal["none", "tokens"]
+
+
+class SettingsError(InvalidError):
+    """One or more settings are wrong; each problem is one line for people."""
+
+    code = "setting"
+
+    def lines(self) -> list[str]:
+        """Give one line a wrong setting, in the order of the names."""
+        return [problem.reason for problem in self.problems]
+
+
+class Settings(BaseModel):
+    """Everything that an operator may set, checked.
+
+    Each description says what would be right: it is the end of the error line.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    database_url: str = Field(
+        default="",
+        repr=False,
+        description="postgresql://USER:PASSWORD@HOST:PORT/DATABASE, or nothing for the"
+        " embedded PostgreSQL under ANNOLOG_HOME",
+    )
+    kafka_bootstrap: str = Field(
+        default="",
+        description="HOST:PORT, several separated by commas, or nothing: changes then"
+        " wait in the log",
+    )
+    kafka_topic_prefix: str = Field(
+        default="lsst.annolog",
+        description="letters, digits, dots, dashes and underscores, at most 200, such"
+        " as lsst.annolog",
+    )
+    site_id: str = Field(
+        default="local",
+        description="a lower-case word such as summit or usdf: letters, digits and"
+        " dashes, at most 32, a letter first",
+    )
+    auth: tuple[AuthMode, ...] = Field(
+        default=("tokens",),
+        description="tokens, or none (on a loopback host only)",
+    )
+    host: str = Field(
+        default="127.0.0.1",
+        description="an address or host name to listen on, such as 127.0.0.1",
+    )
+    port: int = Field(
+        default=8080, ge=0, le=_PORTS, description="a number from 0 to 65535 (0: any)"
+    )
+    home: Path = Field(
+        default=Path(".annolog"),
+        description="a folder that may be written to",
+    )
+    log_format: Literal["json", "text"] = Field(
+        default="json", description="json or text"
+    )
+
+    @field_validator("database_url")
+    @classmethod
+    def _postgresql(cls, value: str) -> str:
+        if value and urlsplit(value).scheme not in {"postgresql", "postgres"}:
+            raise ValueError
+        return value
+
+    @field_validator("kafka_bootstrap")
+    @classmethod
+    def _brokers(cls, value: str) -> str:
+        brokers = [part.strip() for part in value.split(",") if part.strip()]
+        for broker in brokers:
+            found = _HOST_PORT.fullmatch(broker)
+            if found is None or not 0 < int(found[2]) <= _PORTS:
+                raise ValueError
+        return ",".join(brokers)
+
+    @field_validator("kafka_topic_prefix")
+    @classmethod
+    def _topic(cls, value: str) -> str:
+        if not _TOPIC.fullmatch(value):
+            raise ValueError
+        return value
+
+    @field_validator("site_id")
+    @classmethod
+    def _site(cls, value: str) -> str:
+        if not _SITE_ID.fullmatch(value):
+            raise ValueError
+        return value
+
+    @field_validator("auth", mode="before")
+    @classmethod
+    def _modes(cls, value: object) -> object:
+        words = value.split(",") if isinstance(value, str) else value
+        if not isinstance(words, list | tuple):
+            raise ValueError  # noqa: TRY004 - pydantic reports a ValueError only
+        modes = tuple(dict.fromkeys(str(word).strip() for word in words))
+        # `none` beside another mode would switch that one off without a word.
+        if not modes or ("none" in modes and len(modes) > 1):
+            raise ValueError
+        return modes
+
+    @field_validator("host")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        if not value or any(c.isspace() or c in "/@" for c in value):
+            raise ValueError
+        return value
+
+    @field_validator("home", mode="before")
+    @classmethod
+    def _folder(cls, value: object) -> object:
+        if value == "":
+            raise ValueError
+        return value
+
+    @property
+    def open_to_anyone(self) -> bool:
+        """Say whether callers name themselves (`none`), as loopback alone allows."""
+        return "none" in self.auth
+
+    def topic(self, name: str) -> str:
+        """Name a topic of ours: the prefix, a dot and the name."""
+        return f"{self.kafka_topic_prefix}.{name}"
+
+    def shown(self) -> dict[str, Any]:
+        """Give all settings as they may be logged: without any password."""
+        values = self.model_dump(mode="json")
+        values["database_url"] = without_password(self.database_url)
+        return values
+
+
+def load(
+    environ: Mapping[str, str] | None = None,
+    *,
+    changed: Mapping[str, Any] | None = None,
+) -> Settings:
+    """Read and check the settings of this process.
+
+    Parameters
+    ----------
+    environ
+        Variables by name; None means those of the process.
+    changed
+        Settings by field, from a command's options: they win over variables.
+
+    Returns
+    -------
+    Settings
+        What was set, and the defaults of the rest.
+
+    Raises
+    ------
+    SettingsError
+        A name is unknown, a value is wrong, the file cannot be read, or `none` is
+        asked for on a host that others can reach. All faults are reported at once.
+    """
+    variables = os.environ if environ is None else environ
+    known = {PREFIX + name.upper(): name for name in Settings.model_fields}
+    problems: list[Problem] = []
+    values: dict[str, Any] = {}
+    if variables.get(CONFIG):
+        values = _from_file(variables[CONFIG], known, problems)
+    for name in sorted(variables):
+        if not name.startswith(PREFIX) or name == CONFIG:
+            continue
+        if name in known:
+            values[known[name]] = variables[name]
+        else:
+            problems.append(_unknown(name, [*known, CONFIG]))
+    values.update(changed or {})
+    try:
+        settings = Settings(**values)
+    except ValidationError as error:
+        bad = {str(fault["loc"][0]) for fault in error.errors() if fault["loc"]}
+        problems.extend(_wrong(name, values[name]) for name in sorted(bad))
+        raise SettingsError(_sentence(problems), problems=problems) from None
+    if settings.open_to_anyone and not is_loopback(settings.host):
+        problems.append(
+            Problem(
+                "#ANNOLOG_AUTH",
+                "none",
+                f"ANNOLOG_AUTH: none lets anyone write, so it needs a loopback"
+                f" ANNOLOG_HOST (127.0.0.1, ::1, localhost), not {settings.host!r};"
+                f" set ANNOLOG_AUTH=tokens",
+                "setting_unsafe",
+            )
+        )
+    if problems:
+        raise SettingsError(_sentence(problems), problems=problems)
+    return settings
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether a host to listen on is reachable from this machine alone.
+
+    Names are not looked up: `localhost` is the only one that is trusted.
+    """
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def without_password(url: str) -> str:
+    """Give a URL as it may be shown: a password becomes `***`."""
+    try:
+        parts = urlsplit(url)
+        # Drivers take the password as a parameter too.
+        query = re.sub(r"(?i)(password=)[^&]*", r"\1***", parts.query)
+        netloc = parts.netloc
+        user, at, place = netloc.rpartition("@")
+        if at and ":" in user:
+            netloc = f"{user.partition(':')[0]}:***@{place}"
+        return urlunsplit((parts.scheme, netloc, parts.path, query, ""))
+    except ValueError:
+        return "***"
+
+
+def _from_file(
+    path: str, known: Mapping[str, str], problems: list[Problem]
+) -> dict[str, Any]:
+    try:
+        with Path(path).open("rb") as file:
+            content = tomllib.load(file)
+    except OSError as error:
+        reason = f"{CONFIG}: cannot read {path!r}: {error.strerror}"
+        problems.append(Problem("#" + CONFIG, path, reason, "setting_file"))
+        return {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        reason = f"{CONFIG}: {path!r} is not TOML: {error}"
+        problems.append(Problem("#" + CONFIG, path, reason, "setting_file"))
+        return {}
+    names = set(known.values())
+    problems.extend(
+        _unknown(name, sorted(names), f" in {path}")
+        for name in sorted(content.keys() - names)
+    )
+    return {name: content[name] for name in content if name in names}
+
+
+def _unknown(name: str, known: Sequence[str], place: str = "") -> Problem:
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"; did you mean {near[0]}?" if near else f"; known are {', '.join(known)}"
+    # The value stays out of it: a mistyped name may carry a password.
+    reason = f"{name}{place}: there is no such setting{hint}"
+    return Problem("#" + name, None, reason, "setting_unknown")
+
+
+def _wrong(name: str, value: object) -> Problem:
+    shown = without_password(str(value)) if name == "database_url" else value
+    variable = PREFIX + name.upper()
+    right = Settings.model_fields[name].description
+    reason = f"{variable}: {shown!r} is not right; it should be {right}"
+    return Problem("#" + variable, str(shown), reason, "setting_invalid")
+
+
+def _sentence(problems: Sequence[Problem]) -> str:
+    return "\n".join(problem.reason for problem in problems)

@@ -1,0 +1,100 @@
+"""What tests share: one PostgreSQL and one Kafka broker a session, both real."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.kafka import KafkaServer
+from tests.support.postgres import PostgresServer, run_apart
+from tests.support.sessions import session_home
+
+
+@pytest.fixture(scope="session")
+def servers_home() -> Iterator[Path]:
+    """Give the directory of this session's servers."""
+    with session_home() as home:
+        yield home
+
+
+@pytest.fixture(scope="session")
+def running_postgres(servers_home: Path) -> Iterator[PostgresServer]:
+    """Run the server of this session."""
+    server = PostgresServer(servers_home)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.fixture
+def postgres_server(running_postgres: PostgresServer) -> Iterator[PostgresServer]:
+    """Give the server to a test that stops or kills it; afterwards it runs again."""
+    yield running_postgres
+    running_postgres.start()
+
+
+@pytest.fixture(scope="session")
+def template_database(running_postgres: PostgresServer) -> str:
+    """Give the name of a migrated and analysed database.
+
+    Analysed, because a connection that plans on tables that look empty plans badly
+    for as long as it lives, and a clone inherits the statistics.
+    """
+    # Here and not above, so that tests of the domain need no driver.
+    from annolog.storage.database import migrate  # noqa: PLC0415 - see above
+
+    url = running_postgres.create("annolog_template")
+    run_apart(migrate(url))
+    running_postgres.execute("VACUUM ANALYZE", database="annolog_template")
+    return "annolog_template"
+
+
+@pytest.fixture
+def database_url(
+    running_postgres: PostgresServer, template_database: str
+) -> Iterator[str]:
+    """Give the URL of a fresh, migrated database of the test's own."""
+    running_postgres.start()
+    url = running_postgres.create(template=template_database)
+    yield url
+    running_postgres.start()
+    running_postgres.drop(url)
+
+
+@pytest.fixture
+def empty_database_url(running_postgres: PostgresServer) -> Iterator[str]:
+    """Give the URL of a database in which nothing is yet, not even tables."""
+    running_postgres.start()
+    url = running_postgres.create()
+    yield url
+    running_postgres.start()
+    running_postgres.drop(url)
+
+
+@pytest.fixture(scope="session")
+def running_kafka(servers_home: Path) -> Iterator[KafkaServer]:
+    """Run the broker of this session."""
+    server = KafkaServer(servers_home)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.thaw()
+        server.stop()
+
+
+@pytest.fixture
+def kafka_server(running_kafka: KafkaServer) -> Iterator[KafkaServer]:
+    """Give the broker to a test that kills or freezes it; afterwards it runs again."""
+    running_kafka.start()
+    yield running_kafka
+    running_kafka.thaw()
+    running_kafka.start()
+
+
+@pytest.fixture(scope="session")
+def kafka_bootstrap(running_kafka: KafkaServer) -> str:
+    """Give the address of the broker, to which tests bring topics of their own."""
+    return running_kafka.bootstrap

@@ -1,0 +1,132 @@
+from pathlib import Path
+
+import pytest
+
+from annolog.settings import Settings, SettingsError, is_loopback, load
+
+EXAMPLES = {
+    "ANNOLOG_DATABASE_URL": "postgresql://ada:secret@db.example:5432/annolog",
+    "ANNOLOG_KAFKA_BOOTSTRAP": "one:9092, [::1]:9093",
+    "ANNOLOG_KAFKA_TOPIC_PREFIX": "test.annolog",
+    "ANNOLOG_SITE_ID": "summit",
+    "ANNOLOG_AUTH": "tokens",
+    "ANNOLOG_HOST": "0.0.0.0",  # noqa: S104 - a setting, nothing listens
+    "ANNOLOG_PORT": "9000",
+    "ANNOLOG_HOME": "/tmp/annolog",  # noqa: S108 - a setting, nothing is written
+    "ANNOLOG_LOG_FORMAT": "text",
+}
+
+
+def faults(**variables: str) -> list[str]:
+    with pytest.raises(SettingsError) as refused:
+        load({f"ANNOLOG_{name}": value for name, value in variables.items()})
+    return refused.value.lines()
+
+
+def test_every_setting_has_a_variable() -> None:
+    assert set(EXAMPLES) == {f"ANNOLOG_{n.upper()}" for n in Settings.model_fields}
+
+
+def test_variables_become_typed_values() -> None:
+    settings = load(EXAMPLES)
+    assert settings.port == 9000
+    assert settings.kafka_bootstrap == "one:9092,[::1]:9093"
+    assert settings.home == Path("/tmp/annolog")  # noqa: S108 - as above
+    assert settings.auth == ("tokens",)
+    assert settings.topic("changes") == "test.annolog.changes"
+
+
+def test_without_any_variable_the_defaults_are_safe() -> None:
+    settings = load({"PATH": "/bin"})
+    assert (settings.host, settings.auth) == ("127.0.0.1", ("tokens",))
+    assert settings.topic("targets") == "lsst.annolog.targets"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "hint"),
+    [
+        ("PORT", "eighty", "a number from 0 to 65535"),
+        ("PORT", "65536", "a number from 0 to 65535"),
+        ("DATABASE_URL", "mysql://x", "postgresql://USER"),
+        ("KAFKA_BOOTSTRAP", "broker", "HOST:PORT"),
+        ("KAFKA_BOOTSTRAP", "broker:0", "HOST:PORT"),
+        ("KAFKA_TOPIC_PREFIX", "a b", "letters"),
+        ("SITE_ID", "Summit!", "lower-case word"),
+        ("AUTH", "ldap", "tokens, or none"),
+        ("AUTH", "none,tokens", "tokens, or none"),
+        ("AUTH", "", "tokens, or none"),
+        ("HOST", "", "an address"),
+        ("HOME", "", "a folder"),
+        ("LOG_FORMAT", "xml", "json or text"),
+    ],
+)
+def test_a_wrong_value_is_one_line_that_says_what_would_be_right(
+    name: str, value: str, hint: str
+) -> None:
+    (line,) = faults(**{name: value})
+    assert line.startswith(f"ANNOLOG_{name}: {value!r} is not right; it should be")
+    assert hint in line
+    assert "\n" not in line
+
+
+def test_an_unknown_name_is_refused_with_the_nearest() -> None:
+    (line,) = faults(DATABASE_URI="postgresql://ada:secret@db/annolog")
+    assert line.endswith("did you mean ANNOLOG_DATABASE_URL?")
+    assert "secret" not in line
+
+
+def test_all_faults_are_told_at_once() -> None:
+    assert len(faults(PORT="x", SITE_ID="?", COLOUR="red")) == 3
+
+
+def test_a_password_is_never_shown() -> None:
+    (line,) = faults(DATABASE_URL="mysql://ada:secret@db/annolog")
+    assert "secret" not in line
+    settings = load(
+        {"ANNOLOG_DATABASE_URL": "postgresql://ada:secret@db/annolog?password=secret"}
+    )
+    assert "secret" not in repr(settings)
+    assert "secret" not in str(settings.shown())
+    assert "ada:***@db" in settings.shown()["database_url"]
+
+
+def test_none_is_for_loopback_only() -> None:
+    assert load({"ANNOLOG_AUTH": "none"}).open_to_anyone
+    (line,) = faults(AUTH="none", HOST="0.0.0.0")  # noqa: S104 - it is refused
+    assert line.startswith("ANNOLOG_AUTH: none")
+    assert "0.0.0.0" in line  # noqa: S104 - as above
+
+
+@pytest.mark.parametrize(
+    ("host", "inside"),
+    [
+        ("127.0.0.1", True),
+        ("127.9.9.9", True),
+        ("::1", True),
+        ("[::1]", True),
+        ("localhost", True),
+        ("0.0.0.0", False),  # noqa: S104 - it is asked about
+        ("::", False),
+        ("localhost.example.org", False),
+        ("192.0.2.7", False),
+    ],
+)
+def test_loopback_is_what_only_this_machine_reaches(*, host: str, inside: bool) -> None:
+    assert is_loopback(host) is inside
+
+
+def test_a_file_is_read_and_a_variable_wins(tmp_path: Path) -> None:
+    file = tmp_path / "annolog.toml"
+    file.write_text('site_id = "usdf"\nport = 9001\nauth = ["tokens"]\n')
+    settings = load({"ANNOLOG_CONFIG": str(file), "ANNOLOG_PORT": "9002"})
+    assert (settings.site_id, settings.port) == ("usdf", 9002)
+    assert load({"ANNOLOG_CONFIG": str(file)}, changed={"port": 1}).port == 1
+
+
+def test_a_file_with_faults_is_told_by_line(tmp_path: Path) -> None:
+    file = tmp_path / "annolog.toml"
+    file.write_text('site = "usdf"\n')
+    assert "did you mean site_id?" in faults(CONFIG=str(file))[0]
+    file.write_text("site_id = \n")
+    assert "is not TOML" in faults(CONFIG=str(file))[0]
+    assert "No such file" in faults(CONFIG=str(tmp_path / "missing"))[0]
