@@ -1,5 +1,6 @@
 """The web application: routes, callers, errors, and the parts behind them."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
@@ -24,6 +25,7 @@ from annolog.auth.callers import (
     TokenCallers,
     provide_actor,
 )
+from annolog.domain.errors import AnnologError, UnavailableError
 from annolog.runtime import Runtime, opened
 from annolog.settings import Settings
 from annolog.storage import tokens
@@ -32,6 +34,10 @@ from annolog.stream.feed import Feed
 
 MAX_BODY = 20 * 1024 * 1024
 """Bytes that the framework lets through; each route has its own, lower limit."""
+
+
+FLUSH_SECONDS = 30.0
+"""How often it is written down which tokens were used."""
 
 
 def create_app(settings: Settings) -> Litestar:
@@ -70,6 +76,8 @@ def create_app(settings: Settings) -> Litestar:
             path=None,
         ),
         request_max_body_size=MAX_BODY,
+        # Its own logging would write tracebacks for ordinary 404s over our JSON lines.
+        logging_config=None,
     )
     install(application, metrics)
     return application
@@ -89,6 +97,17 @@ def _token_book(runtime: Runtime) -> TokenBook:
     return TokenBook(find, touch, monotonic=monotonic, now=runtime.clock)
 
 
+async def _flush(book: TokenBook) -> None:
+    """Write down now and then which tokens were used, and once more at the end."""
+    try:
+        while True:
+            await asyncio.sleep(FLUSH_SECONDS)
+            with contextlib.suppress(UnavailableError):
+                await book.flush()
+    finally:
+        await book.flush()
+
+
 class _Parts:
     """What a process opens when it starts, for those who need it before."""
 
@@ -106,17 +125,22 @@ class _Parts:
             settings.database_url, settings.site_id, observe=self._observe
         ) as runtime:
             self._runtime = runtime
+            book = _token_book(runtime)
             if settings.auth == ("none",):
                 self._callers = NamedCallers()
             else:
-                self._callers = TokenCallers(_token_book(runtime))
+                self._callers = TokenCallers(book)
             self._probe = Probe(
                 lambda: reading(runtime.reads),
                 topic=f"{settings.kafka_topic_prefix}.changes",
                 kafka=bool(settings.kafka_bootstrap),
             )
             self._metrics.watch_queue(lambda: float(runtime.lane.waiting))
+            flusher = asyncio.create_task(_flush(book), name="tokens")
             yield
+            flusher.cancel()
+            with contextlib.suppress(asyncio.CancelledError, AnnologError):
+                await flusher
 
     def _observe(self, seen: Seen) -> None:
         self._metrics.turn(seen.works, seen.seconds)

@@ -5,6 +5,7 @@ the clock. It is also the only place that asks for the time or for randomness.
 """
 
 import contextlib
+import logging
 import secrets
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ from annolog.domain.vocabulary import Vocabulary
 from annolog.storage import database, entries
 from annolog.storage.database import Pool, Site
 from annolog.stream.feed import Feed
+
+
+_log = logging.getLogger(__name__)
 
 
 def now() -> datetime:
@@ -113,6 +117,8 @@ async def opened(
         stack.push_async_callback(lane_pool.close)
         async with work.acquire() as connection:
             site = await database.ensure_site(connection, site_id)
+        if site.moved is not None:
+            _log.warning("%s", site.moved)
         async with reads.acquire() as connection:
             known = await entries.read(connection)
         lane = Lane(

@@ -42,7 +42,13 @@ class SettingsError(InvalidError):
     code = "setting"
 
     def lines(self) -> list[str]:
-        """Give one line a wrong setting, in the order of the names."""
+        """Give one line a wrong setting, in the order of the names.
+
+        Returns
+        -------
+        list of str
+            One line a wrong setting; never empty.
+        """
         return [problem.reason for problem in self.problems]
 
 
@@ -153,15 +159,38 @@ class Settings(BaseModel):
 
     @property
     def open_to_anyone(self) -> bool:
-        """Say whether callers name themselves (`none`), as loopback alone allows."""
+        """Say whether callers name themselves (`none`), as loopback alone allows.
+
+        Returns
+        -------
+        bool
+            True in mode `none`.
+        """
         return "none" in self.auth
 
     def topic(self, name: str) -> str:
-        """Name a topic of ours: the prefix, a dot and the name."""
+        """Name a topic of ours: the prefix, a dot and the name.
+
+        Parameters
+        ----------
+        name
+            What the topic holds: "changes" or "targets".
+
+        Returns
+        -------
+        str
+            The name of the topic, as Kafka knows it.
+        """
         return f"{self.kafka_topic_prefix}.{name}"
 
     def shown(self) -> dict[str, Any]:
-        """Give all settings as they may be logged: without any password."""
+        """Give all settings as they may be logged: without any password.
+
+        Returns
+        -------
+        dict
+            Every setting by its field, as JSON can hold it.
+        """
         values = self.model_dump(mode="json")
         values["database_url"] = without_password(self.database_url)
         return values
@@ -232,6 +261,16 @@ def is_loopback(host: str) -> bool:
     """Say whether a host to listen on is reachable from this machine alone.
 
     Names are not looked up: `localhost` is the only one that is trusted.
+
+    Parameters
+    ----------
+    host
+        An address or a name.
+
+    Returns
+    -------
+    bool
+        False for any name that would have to be looked up.
     """
     if host == "localhost":
         return True
@@ -242,7 +281,18 @@ def is_loopback(host: str) -> bool:
 
 
 def without_password(url: str) -> str:
-    """Give a URL as it may be shown: a password becomes `***`."""
+    """Give a URL as it may be shown: a password becomes `***`.
+
+    Parameters
+    ----------
+    url
+        Any URL, a wrong one too.
+
+    Returns
+    -------
+    str
+        The URL, or `***` alone where it cannot be taken apart.
+    """
     try:
         parts = urlsplit(url)
         # Drivers take the password as a parameter too.

@@ -126,7 +126,7 @@ def test_maven_keeps_its_repository_in_our_cache_if_the_user_has_no_home(
     nobody = pwd.struct_passwd(("x", "x", 1, 1, "x", str(tmp_path / "none"), "x"))
     monkeypatch.setattr(pwd, "getpwuid", lambda _uid: nobody)
     maven = tmp_path / "mvn"
-    maven.write_text('#!/bin/sh\necho "[ERROR] $*"; exit 1\n')
+    maven.write_text('#!/bin/sh\nshift 6; echo "[ERROR] $*"; exit 1\n')
     maven.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     repository = re.escape(f"-Dmaven.repo.local={tmp_path / 'cache' / 'maven'}")

@@ -1,4 +1,4 @@
-"""The whole service in this process: the real app on a real database, spoken to in HTTP.
+"""The whole service in this process: the real app on a real database, over HTTP.
 
     async with service(database_url) as annolog:
         junk = await annolog.say("exposure:LSSTCam/2026111900123", flag="junk")
@@ -11,11 +11,12 @@ and `client` give raw answers.
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeAlias, cast
 from uuid import UUID
 
 import httpx
 from litestar import Litestar
+from litestar.di import Provide
 
 from annolog.actions import annotations as actions
 from annolog.actions import entries, receive
@@ -38,6 +39,9 @@ ADMIN = Actor("admin", "human", frozenset(Role) - {Role.BOT})
 Shown = dict[str, Any]
 """A decoded JSON object."""
 
+Sent: TypeAlias = object
+"""Anything that JSON can hold."""
+
 
 class Service:
     """A running service and a client to it.
@@ -57,14 +61,14 @@ class Service:
     # ------------------------------------------------------------ raw requests
 
     async def get(
-        self, path: str, *, by: str | None = "reader", **query: Any
+        self, path: str, **query: str | int
     ) -> httpx.Response:
         """GET a path below /annolog/v1."""
         headers = {"X-Annolog-User": by} if by else {}
         return await self.client.get(V1 + path, params=query, headers=headers)
 
     async def post(
-        self, path: str, body: Any = None, *, by: str = "jdoe", **headers: str
+        self, path: str, body: Sent = None, *, by: str = "jdoe", **headers: str
     ) -> httpx.Response:
         """POST JSON to a path below /annolog/v1; `bot:name` calls as a bot.
 
@@ -73,18 +77,17 @@ class Service:
         return await self._send("POST", path, body, by, headers)
 
     async def _send(
-        self, method: str, path: str, body: Any, by: str, headers: Mapping[str, str]
+        self, method: str, path: str, body: Sent, by: str, headers: Mapping[str, str]
     ) -> httpx.Response:
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
-        given = {} if body is None else {"json": body}
         return await self.client.request(
-            method, V1 + path, headers=caller(by) | sent, **given
+            method, V1 + path, headers=caller(by) | sent, json=body
         )
 
     # ------------------------------------------------------------ statements
 
     async def say(
-        self, *targets: str, by: str = "jdoe", settle: bool = False, **content: Any
+        self, *targets: str, by: str = "jdoe", settle: bool = False, **content: Sent
     ) -> Shown:
         """Create an annotation; `by="bot:name"` for a bot; give it as answered."""
         body = {"targets": list(targets), **content}
@@ -92,7 +95,9 @@ class Service:
             body["settle"] = True
         return _body(await self.post("/annotations", body, by=by), 201)
 
-    async def edit(self, said: Shown, *, by: str | None = None, **change: Any) -> Shown:
+    async def edit(
+        self, said: Shown, *, by: str | None = None, **change: Sent
+    ) -> Shown:
         """Edit from the revision given, by its author unless told; give the new one."""
         sent = {"if-match": f'"{said["revision_id"]}"'}
         path = f"/annotations/{said['annotation_id']}"
@@ -129,11 +134,11 @@ class Service:
 
     # ------------------------------------------------------------ looking
 
-    async def target(self, key: str, **query: Any) -> Shown:
+    async def target(self, key: str, **query: str | int) -> Shown:
         """Give the whole answer about one target."""
         return _body(await self.get("/target", key=key, **query), 200)
 
-    async def state(self, key: str, **query: Any) -> Shown:
+    async def state(self, key: str, **query: str | int) -> Shown:
         """Give a target's state."""
         state: Shown = (await self.target(key, **query))["state"]
         return state
@@ -152,7 +157,9 @@ class Service:
 
 
 @asynccontextmanager
-async def service(database_url: str, *, site_id: str = "summit") -> AsyncIterator[Service]:
+async def service(
+    database_url: str, *, site_id: str = "summit"
+) -> AsyncIterator[Service]:
     """Run the app on a migrated database; callers are whom they say they are."""
     app = create_app(
         Settings(database_url=database_url, site_id=site_id, auth=("none",))
@@ -160,7 +167,9 @@ async def service(database_url: str, *, site_id: str = "summit") -> AsyncIterato
     async with (
         app.lifespan(),
         httpx.AsyncClient(
-            transport=httpx.ASGITransport(app, client=("127.0.0.1", 40000)),
+            transport=httpx.ASGITransport(
+                cast("Any", app), client=("127.0.0.1", 40000)
+            ),
             base_url="http://127.0.0.1:8080",
         ) as client,
     ):
@@ -180,9 +189,8 @@ def author_of(said: Shown) -> str:
 
 
 def _runtime(app: Litestar) -> Runtime:
-    runtime = app.dependencies["runtime"]
-    found: Runtime = runtime.dependency()  # type: ignore[union-attr,operator]  # a Provide
-    return found
+    provided = cast("Provide", app.dependencies["runtime"])
+    return cast("Runtime", provided.dependency())
 
 
 def _body(answer: httpx.Response, status: int) -> Shown:

@@ -13,7 +13,7 @@ from uuid import UUID
 import msgspec
 from litestar import Request, Response, get, patch, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath
+from litestar.params import FromPath, FromQuery
 
 from annolog.actions import annotations as actions
 from annolog.actions.annotations import Said
@@ -286,7 +286,7 @@ async def batch(
     request: Request[Any, Any, Any],
     runtime: NamedDependency[Runtime],
     actor: NamedDependency[Actor],
-    atomic: bool = False,
+    atomic: FromQuery[bool] = False,
 ) -> Response[bytes]:
     kind = content_type(request, JSON | NDJSON)
     body = await read_body(request, BATCH_BYTES, types=JSON | NDJSON)

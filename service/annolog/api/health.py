@@ -119,6 +119,11 @@ class Probe:
     async def log(self) -> tuple[int, changes.Lag]:
         """Read the log's head and how far the topic is behind it.
 
+        Returns
+        -------
+        tuple of int and Lag
+            Head and lag, from one connection.
+
         Raises
         ------
         UnavailableError
@@ -129,7 +134,13 @@ class Probe:
                 return await self._log(connection)
 
     async def ready(self) -> Ready:
-        """Look at everything; never raises for what is merely away."""
+        """Look at everything; never raises for what is merely away.
+
+        Returns
+        -------
+        Ready
+            What was found, within `PATIENCE` seconds.
+        """
         version: str | None = None
         try:
             with database.answering():

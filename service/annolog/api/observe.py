@@ -149,16 +149,38 @@ class Metrics:
         histogram.observe(seconds)
 
     def turn(self, size: int, seconds: float) -> None:
-        """Count a turn of the lane: how many writes, and how long in all."""
+        """Count a turn of the lane: how many writes, and how long in all.
+
+        Parameters
+        ----------
+        size
+            Writes in it.
+        seconds
+            From asking for the lane to its commit.
+        """
         self._turn_size.observe(size)
         self._turn_seconds.observe(seconds)
 
     def watch_queue(self, length: Callable[[], float]) -> None:
-        """Ask for the queue's length at each scrape."""
+        """Ask for the queue's length at each scrape.
+
+        Parameters
+        ----------
+        length
+            Gives how many writes wait.
+        """
         self._queue.set_function(length)
 
     def log(self, head: int, lag: Lag) -> None:
-        """Take over what the database says of the log."""
+        """Take over what the database says of the log.
+
+        Parameters
+        ----------
+        head
+            Greatest change number.
+        lag
+            How far the topic of changes is behind.
+        """
         self._up.set(1)
         self._head.set(head)
         self._lag_changes.set(lag.changes)
@@ -169,7 +191,13 @@ class Metrics:
         self._up.set(0)
 
     def text(self) -> bytes:
-        """Give all metrics in Prometheus' text format."""
+        """Give all metrics in Prometheus' text format.
+
+        Returns
+        -------
+        bytes
+            UTF-8.
+        """
         return exposition.generate_latest(self.registry)
 
 
@@ -231,7 +259,17 @@ class Front:
         self._log = structlog.stdlib.get_logger("annolog.access")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
+        """Serve one request.
+
+        Parameters
+        ----------
+        scope
+            The request; gets its id.
+        receive
+            Where its body comes from.
+        send
+            Where the answer goes.
+        """
         if scope["type"] != ScopeType.HTTP:
             await self._app(scope, receive, send)
             return
@@ -284,6 +322,13 @@ def install(app: Litestar, metrics: Metrics) -> None:
     """Put the front before an application, its routing and its 404s included.
 
     Litestar's own middlewares run only where a route was found.
+
+    Parameters
+    ----------
+    app
+        The application, before it serves.
+    metrics
+        Where its requests are counted.
     """
     app.asgi_handler = Front(app.asgi_handler, metrics)
 

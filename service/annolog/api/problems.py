@@ -92,7 +92,18 @@ _log = structlog.stdlib.get_logger("annolog.api")
 
 
 def status_of(error: AnnologError) -> HTTPStatus:
-    """Give the status of an error: that of its nearest category."""
+    """Give the status of an error: that of its nearest category.
+
+    Parameters
+    ----------
+    error
+        What went wrong.
+
+    Returns
+    -------
+    HTTPStatus
+        The status to answer with.
+    """
     return next(STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES)
 
 
@@ -164,7 +175,20 @@ def invalid(error: ValidationError, pointer: str = "") -> InvalidError:
 
 
 def not_json(reason: str, pointer: str = "") -> MalformedError:
-    """Make the error for bytes that are no JSON."""
+    """Make the error for bytes that are no JSON.
+
+    Parameters
+    ----------
+    reason
+        The parser's words.
+    pointer
+        Where in the request the bytes stood; "" for the whole body.
+
+    Returns
+    -------
+    MalformedError
+        A 400.
+    """
     if "recursion" in reason:
         detail = "The JSON is nested too deeply; nothing here needs 200 levels."
         return MalformedError(detail, code="too_deep")
@@ -173,7 +197,18 @@ def not_json(reason: str, pointer: str = "") -> MalformedError:
 
 
 def escape(part: str) -> str:
-    """Write a member's name as JSON pointers do."""
+    """Write a member's name as JSON pointers do.
+
+    Parameters
+    ----------
+    part
+        A name as JSON has it.
+
+    Returns
+    -------
+    str
+        The same with `~` and `/` escaped.
+    """
     return part.replace("~", "~0").replace("/", "~1")
 
 
@@ -203,7 +238,18 @@ def answer(error: AnnologError, request_id: str | None = None) -> Response[bytes
 
 
 def request_id_of(scope: Scope) -> str | None:
-    """Give the id of a request; None where nobody observes."""
+    """Give the id of a request; None where nobody observes.
+
+    Parameters
+    ----------
+    scope
+        The request.
+
+    Returns
+    -------
+    str or None
+        The id that the answer carries.
+    """
     value = scope.get("state", {}).get("request_id")
     return value if isinstance(value, str) else None
 
@@ -214,7 +260,20 @@ def request_id_of(scope: Scope) -> str | None:
 def on_annolog_error(
     request: Request[Any, Any, Any], error: AnnologError
 ) -> Response[bytes]:
-    """Answer an error of ours."""
+    """Answer an error of ours.
+
+    Parameters
+    ----------
+    request
+        The request that failed.
+    error
+        Why.
+
+    Returns
+    -------
+    Response
+        A problem.
+    """
     if status_of(error) >= HTTPStatus.INTERNAL_SERVER_ERROR:
         _log.warning(
             "could not serve", code=error.reason_code, cause=repr(error.__cause__)
@@ -225,21 +284,60 @@ def on_annolog_error(
 def on_validation_error(
     request: Request[Any, Any, Any], error: ValidationError
 ) -> Response[bytes]:
-    """Answer what a model says of a request."""
+    """Answer what a model says of a request.
+
+    Parameters
+    ----------
+    request
+        The request that failed.
+    error
+        Why.
+
+    Returns
+    -------
+    Response
+        A problem.
+    """
     return on_annolog_error(request, invalid(error))
 
 
 def on_decode_error(
     request: Request[Any, Any, Any], error: msgspec.MsgspecError
 ) -> Response[bytes]:
-    """Answer bytes that msgspec cannot read."""
+    """Answer bytes that msgspec cannot read.
+
+    Parameters
+    ----------
+    request
+        The request that failed.
+    error
+        Why.
+
+    Returns
+    -------
+    Response
+        A problem.
+    """
     return on_annolog_error(request, not_json(str(error)))
 
 
 def on_http_exception(
     request: Request[Any, Any, Any], error: HTTPException
 ) -> Response[bytes]:
-    """Answer what the framework itself refuses: routes, methods, parameters."""
+    """Answer what the framework itself refuses: routes, methods, parameters.
+
+    Parameters
+    ----------
+    request
+        The request that failed.
+    error
+        Why.
+
+    Returns
+    -------
+    Response
+        A problem.
+    """
     status = error.status_code
     problems = _parameters(request, error)
     headers = dict(error.headers or {})
@@ -275,7 +373,20 @@ def on_http_exception(
 
 
 def on_any_error(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    """Answer a fault of ours, without a word of our insides; the log has them."""
+    """Answer a fault of ours, without a word of our insides; the log has them.
+
+    Parameters
+    ----------
+    request
+        The request that failed.
+    error
+        Why.
+
+    Returns
+    -------
+    Response
+        A problem.
+    """
     _log.error("fault", exc_info=error, path=request.scope["path"])
     request_id = request_id_of(request.scope)
     detail = "Something went wrong here; it is not your request's fault."

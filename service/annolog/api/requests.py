@@ -102,6 +102,11 @@ async def read_body(
     types
         Content types that are taken.
 
+    Returns
+    -------
+    bytes
+        The whole body; may be empty.
+
     Raises
     ------
     MediaTypeError

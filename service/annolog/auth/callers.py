@@ -54,6 +54,16 @@ class Callers(Protocol):
     async def identify(self, connection: _Connection) -> Actor:
         """Give the caller of a request.
 
+        Parameters
+        ----------
+        connection
+            The request, of which only headers are read.
+
+        Returns
+        -------
+        Actor
+            The caller.
+
         Raises
         ------
         UnauthenticatedError
@@ -70,7 +80,18 @@ class NamedCallers:
     """
 
     async def identify(self, connection: _Connection) -> Actor:
-        """Give whom the headers name; `NOBODY` where there are none."""
+        """Give whom the headers name; `NOBODY` where there are none.
+
+        Parameters
+        ----------
+        connection
+            The request, of which only headers are read.
+
+        Returns
+        -------
+        Actor
+            The caller, as it describes itself.
+        """
         name = _one(connection, USER)
         kind = _kind(connection)
         settle = _settle(connection)
@@ -99,7 +120,18 @@ class TokenCallers:
         self._book = book
 
     async def identify(self, connection: _Connection) -> Actor:
-        """Give the token's owner, or for whom the delegate speaks."""
+        """Give the token's owner, or for whom the delegate speaks.
+
+        Parameters
+        ----------
+        connection
+            The request, of which only headers are read.
+
+        Returns
+        -------
+        Actor
+            The caller, with the roles that the token gives.
+        """
         token = await self._book.verify(_bearer(connection))
         kind: Kind = "bot" if token.kind == "bot" else "human"
         roles = roles_of(Role(token.role), kind)
@@ -142,7 +174,19 @@ class CallerMiddleware(ASGIMiddleware):
     async def handle(
         self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp
     ) -> None:
-        """Find out who calls, or answer with the error."""
+        """Find out who calls, or answer with the error.
+
+        Parameters
+        ----------
+        scope
+            The request; gets `user`.
+        receive
+            Where its body comes from.
+        send
+            Where the answer goes.
+        next_app
+            What is behind.
+        """
         connection: _Connection = ASGIConnection(scope)
         scope["user"] = await self._callers().identify(connection)
         scope["auth"] = None
@@ -151,6 +195,16 @@ class CallerMiddleware(ASGIMiddleware):
 
 def provide_actor(request: Request[Actor, None, Any]) -> Actor:
     """Give a handler its caller (dependency `actor`).
+
+    Parameters
+    ----------
+    request
+        The request, past the middleware.
+
+    Returns
+    -------
+    Actor
+        The caller.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""annolog's own tokens: what one looks like, and who shows it.
+"""Our own tokens: what one looks like, and who shows it.
 
 A token is `al_<id>.<secret>`: the id names a row, the secret is 32 random bytes. Only
 the SHA-256 of the secret is stored (so much randomness needs no slow hash), and the
@@ -69,7 +69,13 @@ class NewToken:
 
 
 def make() -> NewToken:
-    """Make a new token out of the system's randomness."""
+    """Make a new token out of the system's randomness.
+
+    Returns
+    -------
+    NewToken
+        Never the same twice.
+    """
     token_id = secrets.token_hex(8)
     secret = secrets.token_bytes(SECRET_BYTES)
     text = base64.urlsafe_b64encode(secret).rstrip(b"=").decode()
@@ -110,6 +116,11 @@ def refused() -> UnauthenticatedError:
     """Make the one error for every token that is not taken.
 
     It never says whether the token was wrong, old or revoked.
+
+    Returns
+    -------
+    UnauthenticatedError
+        The same words each time.
     """
     return UnauthenticatedError(
         "This token is not known, has expired or was revoked.", code="token_refused"
@@ -123,6 +134,11 @@ def token_id(text: str) -> str:
     ----------
     text
         The id, with the prefix or without.
+
+    Returns
+    -------
+    str
+        16 hexadecimal digits.
 
     Raises
     ------
@@ -142,6 +158,15 @@ def token_id(text: str) -> str:
 
 def check_role(role: Role, kind: Kind, *, delegate: bool) -> None:
     """Refuse a token that could not be used.
+
+    Parameters
+    ----------
+    role
+        What it would let its owner do.
+    kind
+        What its owner is.
+    delegate
+        Whether it would speak for others.
 
     Raises
     ------

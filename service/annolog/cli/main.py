@@ -32,7 +32,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "token": ("annolog.cli.token", "Make, list and revoke tokens"),
     }
 )
-"""Each command: the module that has it under `command`, and what it is for."""
+"""Each command: the module that has it, under `command` or the command's own name, and
+what it is for."""
 
 FAILED = 1
 """Exit code: it was asked for rightly, and could not be done."""
@@ -48,7 +49,13 @@ class WrongUseError(click.ClickException):
 
     @override
     def show(self, file: IO[str] | None = None) -> None:
-        """Print the line, or the lines, to standard error."""
+        """Print the line, or the lines, to standard error.
+
+        Parameters
+        ----------
+        file
+            Where to; None means standard error.
+        """
         click.echo(self.format_message(), file=file, err=True)
 
 
@@ -59,7 +66,13 @@ class FailedError(click.ClickException):
 
     @override
     def show(self, file: IO[str] | None = None) -> None:
-        """Print the line to standard error."""
+        """Print the line to standard error.
+
+        Parameters
+        ----------
+        file
+            Where to; None means standard error.
+        """
         click.echo(self.format_message(), file=file, err=True)
 
 
@@ -76,7 +89,7 @@ class _Lazy(click.Group):
             return None
         module = COMMANDS[cmd_name][0]
         try:
-            found: click.Command = importlib.import_module(module).command
+            found = importlib.import_module(module)
         except ModuleNotFoundError as error:
             if (error.name or "").partition(".")[0] == "annolog":
                 raise
@@ -85,7 +98,10 @@ class _Lazy(click.Group):
                 f" installed: pip install 'annolog[service]'"
                 + (" 'annolog[local]'" if cmd_name == "run" else "")
             ) from None
-        return found
+        command: click.Command = getattr(found, "command", None) or getattr(
+            found, cmd_name
+        )
+        return command
 
     @override
     def format_commands(

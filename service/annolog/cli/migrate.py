@@ -15,7 +15,7 @@ from annolog.storage import database
     help="Change nothing; exit with 1 if the schema is not the one needed.",
 )
 @json_option
-def command(*, check: bool, as_json: bool) -> None:
+def command(*, check: bool, as_json: bool) -> None:  # numpydoc ignore=PR01,RT01
     """Bring the database to the schema of this version.
 
     Safe to repeat and to run from several places at once.

@@ -30,7 +30,7 @@ BACKLOG = 2048
 @click.command("serve")
 @click.option("--host", help="Address to listen on; default ANNOLOG_HOST.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Default ANNOLOG_PORT.")
-def command(*, host: str | None, port: int | None) -> None:
+def command(*, host: str | None, port: int | None) -> None:  # numpydoc ignore=PR01,RT01
     """Serve HTTP until SIGTERM or SIGINT; requests that run are answered first."""
     wanted = {"host": host, "port": port}
     settings = setting.load(changed={k: v for k, v in wanted.items() if v is not None})

@@ -73,7 +73,7 @@ def command() -> None:
 @click.option("--delegate", is_flag=True, help="May speak for users that it names.")
 @click.option("--note", default="", help="What it is for.")
 @json_option
-def create(  # noqa: PLR0913 - one parameter an option
+def create(  # noqa: PLR0913 - one parameter an option # numpydoc ignore=PR01,RT01
     *,
     owner: str,
     kind: Kind,
@@ -118,7 +118,7 @@ def create(  # noqa: PLR0913 - one parameter an option
 @command.command("list")
 @click.option("--all", "everything", is_flag=True, help="Expired and revoked ones too.")
 @json_option
-def list_(*, everything: bool, as_json: bool) -> None:
+def list_(*, everything: bool, as_json: bool) -> None:  # numpydoc ignore=PR01,RT01
     """List tokens, the newest first; no secret is kept that could be shown."""
 
     async def work(connection: Connection) -> list[StoredToken]:
@@ -140,7 +140,7 @@ def list_(*, everything: bool, as_json: bool) -> None:
 @command.command("revoke")
 @click.argument("token_id")
 @json_option
-def revoke(*, token_id: str, as_json: bool) -> None:
+def revoke(*, token_id: str, as_json: bool) -> None:  # numpydoc ignore=PR01,RT01
     """End a token for good: running services stop taking it within 5 seconds."""
     identifier = forms.token_id(token_id)
 

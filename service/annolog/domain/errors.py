@@ -5,6 +5,7 @@ AnnologError
         MalformedError      it is not the JSON, CSV or key that it should be (400)
         TooLargeError       it is over a stated limit (413)
         MediaTypeError      another content type is wanted (415)
+        SettingsError       a setting of a process is wrong (in annolog.settings)
     NotFoundError           nothing here has that name (404)
     ConflictError           it contradicts what is already there (409)
         StaleError          another revision is current by now (412)

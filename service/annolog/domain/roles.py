@@ -109,12 +109,24 @@ class Actor:
 
     @property
     def author(self) -> str:
-        """Whose words it are: those of whom a delegate speaks for, else the user's."""
+        """Whose words it are: those of whom a delegate speaks for, else the user's.
+
+        Returns
+        -------
+        str
+            A user name.
+        """
         return self.on_behalf_of or self.user
 
     @property
     def sent_by(self) -> str | None:
-        """Who sent it, where that is not the author; the `actor` of a record."""
+        """Who sent it, where that is not the author; the `actor` of a record.
+
+        Returns
+        -------
+        str or None
+            A user name; None where author and sender are one.
+        """
         return self.user if self.on_behalf_of else None
 
     def rank(self, *, settle: bool = False) -> Rank:

@@ -174,6 +174,18 @@ async def pool(
 async def connect(url: str, use: Use) -> "asyncpg.Connection[asyncpg.Record]":
     """Open one connection for one use; the caller closes it.
 
+    Parameters
+    ----------
+    url
+        A `postgresql://` URL.
+    use
+        What it is for.
+
+    Returns
+    -------
+    asyncpg.Connection
+        The open connection.
+
     Raises
     ------
     UnavailableError
@@ -208,6 +220,16 @@ async def begin(
 ) -> AsyncIterator[Connection]:
     """Run a transaction: committed at the end of the block, or rolled back.
 
+    Parameters
+    ----------
+    connections
+        The pool to lend from.
+
+    Yields
+    ------
+    Connection
+        A connection in an open transaction.
+
     Raises
     ------
     UnavailableError
@@ -223,6 +245,16 @@ async def snapshot(
     connections: "asyncpg.Pool[asyncpg.Record]",
 ) -> AsyncIterator[Connection]:
     """Lend a connection on which every statement sees the same moment, read-only.
+
+    Parameters
+    ----------
+    connections
+        The pool to lend from.
+
+    Yields
+    ------
+    Connection
+        A connection in an open read-only transaction.
 
     Raises
     ------
@@ -241,6 +273,16 @@ async def reading(
     connections: "asyncpg.Pool[asyncpg.Record]",
 ) -> AsyncIterator[Connection]:
     """Lend a connection for statements that stand alone (no transaction).
+
+    Parameters
+    ----------
+    connections
+        The pool to lend from.
+
+    Yields
+    ------
+    Connection
+        A connection without a transaction.
 
     Raises
     ------
@@ -297,6 +339,16 @@ def is_away(error: BaseException) -> bool:
     True for a lost or refused connection, a server that starts, stops or has no
     room, a wait that was cut short, and a schema that does not fit; false for
     everything that trying again would not mend.
+
+    Parameters
+    ----------
+    error
+        What a driver or the system raised.
+
+    Returns
+    -------
+    bool
+        Whether trying again may help.
     """
     if isinstance(error, asyncpg.InterfaceError):
         # asyncpg has one class for "connection is closed" and for wrong use of it.
@@ -325,7 +377,13 @@ def answering() -> Iterator[None]:
 
 
 def unavailable() -> UnavailableError:
-    """Make the error that says: the database is away, try again."""
+    """Make the error that says: the database is away, try again.
+
+    Returns
+    -------
+    UnavailableError
+        With `retry_after`, which becomes the header Retry-After.
+    """
     return UnavailableError(
         f"The database cannot answer now; nothing was refused for what it says. Try"
         f" again in {RETRY_AFTER} seconds.",
@@ -375,12 +433,34 @@ async def migrate(url: str) -> str:
 
 
 async def is_current(connection: Connection) -> bool:
-    """Say whether the schema is the one that this code needs."""
+    """Say whether the schema is the one that this code needs.
+
+    Parameters
+    ----------
+    connection
+        Any connection to the database.
+
+    Returns
+    -------
+    bool
+        False too where there is no schema at all.
+    """
     return await schema_version(connection) == SCHEMA
 
 
 async def schema_version(connection: Connection) -> str | None:
-    """Read which migration the schema is at; None before the first."""
+    """Read which migration the schema is at; None before the first.
+
+    Parameters
+    ----------
+    connection
+        Any connection to the database.
+
+    Returns
+    -------
+    str or None
+        The version, as alembic keeps it.
+    """
     found = await connection.fetchval("select to_regclass('alembic_version')::text")
     if found is None:
         return None

@@ -55,7 +55,18 @@ class StoredToken:
     last_used_at: datetime | None = None
 
     def in_force(self, now: datetime) -> bool:
-        """Say whether it is taken at a moment: the moment of its expiry is too late."""
+        """Say whether it is taken at a moment: the moment of its expiry is too late.
+
+        Parameters
+        ----------
+        now
+            The moment (UTC).
+
+        Returns
+        -------
+        bool
+            Whether it is neither revoked nor expired then.
+        """
         return self.revoked_at is None and (
             self.expires_at is None or now < self.expires_at
         )
@@ -66,7 +77,15 @@ class StoredToken:
 
 
 async def insert(connection: Connection, token: StoredToken) -> None:
-    """Keep a new token."""
+    """Keep a new token.
+
+    Parameters
+    ----------
+    connection
+        One that may write.
+    token
+        The token; its id is new.
+    """
     await connection.execute(
         f"insert into token ({_COLUMNS})"  # noqa: S608 - a constant
         " values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
@@ -86,7 +105,20 @@ async def insert(connection: Connection, token: StoredToken) -> None:
 
 
 async def find(connection: Connection, token_id: str) -> StoredToken | None:
-    """Read one token; None if there is none of that id."""
+    """Read one token; None if there is none of that id.
+
+    Parameters
+    ----------
+    connection
+        Any connection.
+    token_id
+        16 hexadecimal digits.
+
+    Returns
+    -------
+    StoredToken or None
+        Whether in force or not.
+    """
     row = await connection.fetchrow(
         f"select {_COLUMNS} from token where token_id = $1",  # noqa: S608 - a constant
         token_id,
@@ -95,7 +127,18 @@ async def find(connection: Connection, token_id: str) -> StoredToken | None:
 
 
 async def everyone(connection: Connection) -> list[StoredToken]:
-    """Read all tokens, the newest first, revoked and expired ones included."""
+    """Read all tokens, the newest first, revoked and expired ones included.
+
+    Parameters
+    ----------
+    connection
+        Any connection.
+
+    Returns
+    -------
+    list of StoredToken
+        By the moment they were made, latest first; empty where there is none.
+    """
     rows = await connection.fetch(
         f"select {_COLUMNS} from token"  # noqa: S608 - a constant
         " order by created_at desc, token_id"
@@ -107,6 +150,20 @@ async def revoke(connection: Connection, token_id: str, now: datetime) -> bool:
     """End a token for good; False if there is none of that id.
 
     A token that was revoked before keeps its first moment.
+
+    Parameters
+    ----------
+    connection
+        One that may write.
+    token_id
+        16 hexadecimal digits.
+    now
+        The moment (UTC) from which on it is refused.
+
+    Returns
+    -------
+    bool
+        Whether there is such a token.
     """
     done = await connection.fetchval(
         "update token set revoked_at = coalesce(revoked_at, $2) where token_id = $1"
@@ -120,7 +177,17 @@ async def revoke(connection: Connection, token_id: str, now: datetime) -> bool:
 async def touch(
     connection: Connection, token_ids: Sequence[str], now: datetime
 ) -> None:
-    """Write down that tokens were used; never back in time."""
+    """Write down that tokens were used; never back in time.
+
+    Parameters
+    ----------
+    connection
+        One that may write.
+    token_ids
+        Tokens that were used; unknown ids do nothing.
+    now
+        When (UTC).
+    """
     await connection.execute(
         "update token set last_used_at = $2 where token_id = any($1)"
         " and (last_used_at is null or last_used_at < $2)",

@@ -26,6 +26,11 @@ def alembic_config() -> Config:
     """Give alembic's configuration without an .ini file.
 
     A connection in `attributes["connection"]` is what commands then work on.
+
+    Returns
+    -------
+    alembic.config.Config
+        Knows where the migrations are, and no database.
     """
     config = Config()
     config.set_main_option("script_location", str(HERE).replace("%", "%%"))

@@ -81,9 +81,7 @@ def upgrade() -> None:
         sa.Column("exposure_time", sa.Integer(), nullable=True, comment="milliseconds"),
         sa.Column("observation_type", sa.Text(), nullable=True),
         sa.Column("fields", postgresql.JSONB(), nullable=False),
-        sa.Column(
-            "contradictions", postgresql.JSONB(), nullable=False
-        ),
+        sa.Column("contradictions", postgresql.JSONB(), nullable=False),
         sa.Column("number", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("target_id"),
         comment="what is known of an exposure: its facts merged",
