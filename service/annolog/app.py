@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from datetime import datetime
 from time import monotonic
 from typing import Any
@@ -13,11 +13,20 @@ from litestar.openapi import OpenAPIConfig
 
 from annolog import __version__
 from annolog.actions.lane import Seen
-from annolog.api import annotations, changes, lists, openapi, problems
+from annolog.api import (
+    annotations,
+    changes,
+    exposures,
+    lists,
+    me,
+    nights,
+    openapi,
+    problems,
+    targets,
+    vocabulary,
+)
 from annolog.api.health import Probe, health_routes
-from annolog.api.lists import TargetKeys
 from annolog.api.observe import Metrics, install, metrics_route
-from annolog.auth.tokens import TokenBook
 from annolog.auth.callers import (
     CallerMiddleware,
     Callers,
@@ -25,12 +34,12 @@ from annolog.auth.callers import (
     TokenCallers,
     provide_actor,
 )
+from annolog.auth.tokens import TokenBook
 from annolog.domain.errors import AnnologError, UnavailableError
 from annolog.runtime import Runtime, opened
 from annolog.settings import Settings
 from annolog.storage import tokens
-from annolog.storage.database import Pool, begin, reading
-from annolog.stream.feed import Feed
+from annolog.storage.database import begin, reading
 
 MAX_BODY = 20 * 1024 * 1024
 """Bytes that the framework lets through; each route has its own, lower limit."""
@@ -54,7 +63,12 @@ def create_app(settings: Settings) -> Litestar:
         route_handlers=[
             *annotations.HANDLERS,
             *lists.HANDLERS,
-            changes.list_changes,
+            *targets.HANDLERS,
+            *exposures.HANDLERS,
+            *nights.HANDLERS,
+            *changes.HANDLERS,
+            *vocabulary.HANDLERS,
+            *me.HANDLERS,
             *openapi.HANDLERS,
             *health_routes(parts.probe),
             metrics_route(metrics, parts.log),
@@ -62,9 +76,6 @@ def create_app(settings: Settings) -> Litestar:
         lifespan=[parts.lifespan],
         dependencies={
             "runtime": Provide(parts.give_runtime, sync_to_thread=False),
-            "reads": Provide(parts.give_reads, sync_to_thread=False),
-            "feed": Provide(parts.give_feed, sync_to_thread=False),
-            "target_keys": Provide(parts.give_target_keys, sync_to_thread=False),
             "actor": Provide(provide_actor, sync_to_thread=False),
         },
         middleware=[CallerMiddleware(parts.callers)],
@@ -171,20 +182,3 @@ class _Parts:
 
     def give_runtime(self) -> Runtime:
         return self.runtime
-
-    def give_reads(self) -> Pool:
-        return self.runtime.reads
-
-    def give_feed(self) -> Feed:
-        return self.runtime.feed
-
-    def give_target_keys(self) -> TargetKeys:
-        runtime = self.runtime
-
-        async def target_keys(names: Sequence[str]) -> Sequence[str]:
-            found = await runtime.resolver.resolve(
-                list(names), runtime.instruments, pointer="?target"
-            )
-            return found.accepted().keys
-
-        return target_keys

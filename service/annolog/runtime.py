@@ -4,6 +4,7 @@ This module wires what others may not know of each other: pools, the lane, the f
 the clock. It is also the only place that asks for the time or for randomness.
 """
 
+import asyncio
 import contextlib
 import logging
 import secrets
@@ -13,7 +14,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from annolog.actions import entries as entry_actions
-from annolog.actions import receive
+from annolog.actions import receive, refresh
 from annolog.actions.lane import Lane, Seen
 from annolog.actions.resolve import Resolver
 from annolog.domain import records
@@ -24,13 +25,12 @@ from annolog.storage import database, entries
 from annolog.storage.database import Pool, Site
 from annolog.stream.feed import Feed
 
-
 _log = logging.getLogger(__name__)
 
 
 def now() -> datetime:
     """Give the wall time, in UTC."""
-    return datetime.now(UTC)
+    return datetime.now(UTC)  # noqa: TID251 - the one clock
 
 
 def new_id(moment: datetime) -> UUID:
@@ -131,8 +131,19 @@ async def opened(
         )
         feed = Feed(url)
         await stack.enter_async_context(lane.running())
-        runtime = Runtime(site, reads, work, lane, feed, Resolver(reads, work))
+        runtime = Runtime(site, reads, work, lane, feed, Resolver(reads, work, lane.known_keys))
         await receive.records(lane, work, entry_actions.shipped())
         feed.start()
         stack.push_async_callback(feed.close)
+        refreshing = asyncio.create_task(
+            refresh.follow(lane, work), name="annolog refresh"
+        )
+        stack.push_async_callback(_ended, refreshing)
         yield runtime
+
+
+async def _ended(task: "asyncio.Task[None]") -> None:
+    """End a task of the background, before what it works with is closed."""
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task

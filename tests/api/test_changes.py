@@ -3,20 +3,17 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from typing import Any, cast
+from typing import Any
 
 import asyncpg
 import httpx
 import pytest
-from litestar import Litestar
-from litestar.di import Provide
 
-from annolog.api.changes import list_changes
+from annolog.api.changes import HANDLERS
 from annolog.domain.events import change_event
 from annolog.storage import changes
-from annolog.storage.database import READS, pool
-from annolog.stream.feed import Feed
 from tests.support import log
+from tests.support.handlers import handlers
 
 PATH = "/annolog/v1/changes"
 
@@ -34,21 +31,8 @@ async def client(
     database_url: str, conn: asyncpg.Connection
 ) -> AsyncIterator[httpx.AsyncClient]:
     del conn
-    reads = await pool(database_url, READS, most=2)
-    feed = Feed(database_url)
-    feed.start()
-    app = Litestar(
-        [list_changes],
-        dependencies={
-            "reads": Provide(lambda: reads, sync_to_thread=False),
-            "feed": Provide(lambda: feed, sync_to_thread=False),
-        },
-    )
-    transport = httpx.ASGITransport(cast("Any", app))
-    async with httpx.AsyncClient(transport=transport, base_url="http://test") as one:
+    async with handlers(HANDLERS, database_url) as one:
         yield one
-    await feed.close()
-    await reads.close()
 
 
 async def get(client: httpx.AsyncClient, **query: Any) -> dict[str, Any]:  # noqa: ANN401 - a query
@@ -132,4 +116,4 @@ async def test_a_large_record_is_left_out_unless_asked_for(
 async def test_what_is_out_of_bounds_is_refused(
     client: httpx.AsyncClient, query: str
 ) -> None:
-    assert (await client.get(f"{PATH}?{query}")).status_code == 400
+    assert (await client.get(f"{PATH}?{query}")).status_code == 422

@@ -2,8 +2,7 @@
 
 import csv
 import io
-from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from collections.abc import AsyncIterator
 from uuid import UUID
 
 import asyncpg
@@ -15,11 +14,12 @@ from litestar.di import Provide
 
 from annolog.api import formats
 from annolog.api.lists import HANDLERS
-from annolog.api.problems import answer
-from annolog.domain.errors import AnnologError
+from annolog.api.openapi import document
+from annolog.domain.entries import Alias, TagEntry
 from annolog.domain.queries import AnnotationFilter, TargetFilter
-from annolog.storage.database import READS, pool
+from tests.support.handlers import handlers
 from tests.support.rows import Rows
+from tests.support.service import service
 
 Client = httpx.AsyncClient
 LIST = "/annolog/v1/annotations"
@@ -36,25 +36,8 @@ async def rows(database_url: str) -> AsyncIterator[Rows]:
 
 @pytest.fixture
 async def client(database_url: str) -> AsyncIterator[Client]:
-    reads = await pool(database_url, READS)
-
-    async def keys(names: Sequence[str]) -> Sequence[str]:
-        return [name.replace("nick:", "exposure:LSSTCam/") for name in names]
-
-    app = Litestar(
-        HANDLERS,
-        dependencies={
-            "reads": Provide(lambda: reads, sync_to_thread=False),
-            "target_keys": Provide(lambda: keys, sync_to_thread=False),
-        },
-        exception_handlers={AnnologError: lambda _, error: answer(error)},
-    )
-    # Not Litestar's client: that one runs the application in a loop of its own, and
-    # the pool belongs to this one.
-    transport = httpx.ASGITransport(app)  # type: ignore[arg-type] # typed narrower
-    async with httpx.AsyncClient(transport=transport, base_url="http://a") as opened:
+    async with handlers(HANDLERS, database_url) as opened:
         yield opened
-    await reads.close()
 
 
 async def test_an_item_is_the_stored_body_with_members_of_this_site(
@@ -133,12 +116,13 @@ async def test_csv_has_fixed_columns_and_runs_no_formula(
         ("limit=5&limit=6", "?limit", "one value"),
         ("order=sideways", "?order", "night"),
         ("created_from=yesterday", "?created_from", "2026-"),
-        ("seq_nums=9-1", "?seq_nums", "ends before"),
+        ("seq_nums=9-1", "?seq_nums", "backwards"),
         ("day_obs=tonight", "?day_obs", "integer"),
         ("reply_to=7", "?reply_to", "UUID"),
         ("format=xml", "?format", "ndjson"),
         ("count=maybe", "?count", "true or false"),
-        ("contains=ab&count=true", "?count", "leave out"),
+        ("contains=ab&count=true", "?contains", "leave out"),
+        ("instrument=LSTCam", "?instrument", "LSSTCam"),
         ("cursor=abc", "?cursor", "start again"),
         ("words=%00", "?words", "NUL"),
     ],
@@ -187,7 +171,7 @@ async def test_history_reviews_and_replies_belong_to_one_annotation(
 
 async def test_states_are_listed_with_every_member(rows: Rows, client: Client) -> None:
     key = await rows.state(await rows.target(), flag="junk")
-    for name in (key, "nick:2026111900001"):
+    for name in (key, "LSSTCam/2026111900001"):
         page = (await client.get("/annolog/v1/targets", params={"target": name})).json()
         assert [(s["key"], s["flag"], s["site_id"]) for s in page["items"]] == [
             (key, "junk", "summit")
@@ -196,20 +180,44 @@ async def test_states_are_listed_with_every_member(rows: Rows, client: Client) -
     assert answered.text.startswith("key,kind,instrument,")
 
 
+async def test_aliases_of_tags_and_authors_are_found_under_each_name(
+    database_url: str,
+) -> None:
+    async with service(database_url) as annolog:
+        key = "exposure:LSSTCam/2026111900123"
+        plain = await annolog.say(key, tags=["shadow"], by="ada")
+        await annolog.set_entry(TagEntry(name="vignetting", aliases=("shadow",)))
+        await annolog.set_entry(Alias(name="ada", leads_to="alovelace"))
+        later = await annolog.say(key, tags=["vignetting"], by="alovelace")
+        both = [later["annotation_id"], plain["annotation_id"]]
+        for query in (
+            {"tags_any": "shadow"},
+            {"tags_all": "Vignetting"},
+            {"author": "ada"},
+            {"author": "alovelace", "instrument": "lsstcam"},
+        ):
+            page = (await annolog.get("/annotations", **query)).json()
+            assert [one["annotation_id"] for one in page["items"]] == both, query
+        page = (await annolog.get("/annotations", tags_none="vignetting")).json()
+        assert page["items"] == []
+
+
 def test_every_parameter_is_documented() -> None:
-    unused = {
-        name: Provide(lambda: None, sync_to_thread=False)
-        for name in ("reads", "target_keys")
-    }
-    app = Litestar(HANDLERS, dependencies=unused)
-    paths: dict[str, Any] = app.openapi_schema.to_schema()["paths"]
-    for path, model in (
-        (LIST, AnnotationFilter),
-        ("/annolog/v1/targets", TargetFilter),
+    unused = Provide(lambda: None, sync_to_thread=False)
+    found = document(Litestar(HANDLERS, dependencies={"runtime": unused}))
+    paths, schemas = found["paths"], found["components"]["schemas"]
+    for path, model, item in (
+        (LIST, AnnotationFilter, "Annotation"),
+        ("/annolog/v1/targets", TargetFilter, "TargetState"),
     ):
         said = {p["name"]: p for p in paths[path]["get"]["parameters"]}
-        assert set(said) == {*model.model_fields, "format", "count"}
+        assert set(said) == set(model.model_fields) - {"tags_each"}
         assert all(p["description"] and p["schema"] for p in said.values())
+        answer = paths[path]["get"]["responses"]["200"]["content"]
+        page = answer["application/json"]["schema"]["$ref"].rpartition("/")[2]
+        items = schemas[page]["properties"]["items"]["items"]
+        assert items == {"$ref": f"#/components/schemas/{item}"}
+        assert item in schemas
     limit = {p["name"]: p for p in paths[LIST]["get"]["parameters"]}["limit"]
     assert limit["schema"] == {
         "type": "integer",

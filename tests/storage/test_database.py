@@ -135,7 +135,9 @@ async def test_what_trying_again_does_not_mend_is_no_absence(database_url: str) 
     async with database.reading(pool) as connection:
         with pytest.raises(asyncpg.PostgresSyntaxError):
             await connection.execute("selec 1")
-    assert not database.is_away(FileNotFoundError("x"))
+    assert not database.is_away(FileNotFoundError(2, "No such file", "x"))
+    # A server's socket that is gone has no name in the error.
+    assert database.is_away(FileNotFoundError(2, "No such file"))
     assert not database.is_away(asyncpg.UniqueViolationError("x"))
     assert not database.is_away(asyncpg.InterfaceError("wrong number of arguments"))
     assert database.is_away(asyncpg.InterfaceError("connection is closed"))

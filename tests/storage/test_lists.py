@@ -7,8 +7,9 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from annolog.domain.queries import AnnotationFilter, Key, TargetFilter
-from annolog.storage import lists
+from annolog.domain.orders import Key
+from annolog.domain.queries import AnnotationFilter, TargetFilter
+from annolog.storage import history_lists, lists, paging, state_lists
 from annolog.storage.database import READS, Connection, connect
 from tests.support.rows import Rows, moment
 
@@ -48,7 +49,7 @@ async def stated(reader: Connection, page: int = 1000, **asked: object) -> list[
     found: list[str] = []
     after: Key | None = None
     while True:
-        got = await lists.targets(reader, wanted, after, page)
+        got = await state_lists.targets(reader, wanted, after, page)
         found += [row.key for row in got.rows]
         after = got.next
         if after is None:
@@ -59,8 +60,8 @@ async def stated(reader: Connection, page: int = 1000, **asked: object) -> list[
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Read in both ways: their answers must be the same."""
     if request.param == "walked":
-        monkeypatch.setattr(lists, "FEW", -1)
-        monkeypatch.setattr(lists, "MANY", -1)
+        monkeypatch.setattr(paging, "FEW", -1)
+        monkeypatch.setattr(paging, "MANY", -1)
 
 
 async def some(rows: Rows) -> Sequence[UUID]:
@@ -271,8 +272,8 @@ async def test_a_search_that_stops_says_so_and_goes_on(
         await rows.annotation(key, text="rare" if n % 10 == 0 else "dull", level=n)
         for n in range(40)
     ]
-    monkeypatch.setattr(lists, "SHORT_WALK", 3)
-    monkeypatch.setattr(lists, "LONG_WALK", 4)
+    monkeypatch.setattr(paging, "SHORT_WALK", 3)
+    monkeypatch.setattr(paging, "LONG_WALK", 4)
     asked = AnnotationFilter(level_min=39, order="id")
     page = await lists.annotations(reader, asked, None, 5)
     assert page.rows == ()
@@ -322,7 +323,7 @@ async def test_counts_stop_at_their_limit_but_for_a_night(
     key = await rows.target()
     for _ in range(5):
         await rows.annotation(key, author="ada")
-    monkeypatch.setattr(lists, "EXACT_COUNT", 3)
+    monkeypatch.setattr(paging, "EXACT_COUNT", 3)
     count = lists.count_annotations
     assert await count(reader, AnnotationFilter()) == "3+"
     assert await count(reader, AnnotationFilter(author=("ada",))) == "3+"
@@ -338,19 +339,19 @@ async def test_the_history_of_an_annotation_is_listed_oldest_first(
     one = await rows.annotation(key, text="a")
     await rows.annotation(key, text="b", annotation_id=one, operation="edit")
     first, second = await rows.review(one), await rows.review(one, verdict="confirm")
-    page = await lists.revisions(reader, one, None, 1)
+    page = await history_lists.revisions(reader, one, None, 1)
     assert [(row.current, row.number) for row in page.rows] == [(False, 1)]
-    page = await lists.revisions(reader, one, page.next, 1)
+    page = await history_lists.revisions(reader, one, page.next, 1)
     assert [(row.current, row.counted, row.number) for row in page.rows] == [
         (True, True, 2)
     ]
     assert page.next is None
-    got = await lists.reviews(reader, one, None, 1)
+    got = await history_lists.reviews(reader, one, None, 1)
     assert str(first).encode() in got.rows[0].body
-    got = await lists.reviews(reader, one, got.next, 1)
+    got = await history_lists.reviews(reader, one, got.next, 1)
     assert str(second).encode() in got.rows[0].body
-    assert await lists.exists(reader, one)
-    assert not await lists.exists(reader, UUID(int=9))
+    assert await history_lists.exists(reader, one)
+    assert not await history_lists.exists(reader, UUID(int=9))
 
 
 @pytest.mark.usefixtures("way")
@@ -399,11 +400,13 @@ async def test_targets_are_listed_by_instrument_and_night(
     for asked, expected in cases:
         for page in (1, 2, 100):
             assert await stated(reader, page, **asked) == expected, asked
-        count = await lists.count_targets(reader, TargetFilter.model_validate(asked))
+        count = await state_lists.count_targets(
+            reader, TargetFilter.model_validate(asked)
+        )
         assert count == len(expected), asked
 
 
 async def test_a_state_names_its_site(rows: Rows, reader: Connection) -> None:
     await rows.state(await rows.target())
-    page = await lists.targets(reader, TargetFilter(), None, 1)
+    page = await state_lists.targets(reader, TargetFilter(), None, 1)
     assert page.rows[0].site_id == "summit"

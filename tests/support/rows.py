@@ -94,12 +94,15 @@ class Rows:
             "select min(created_at) from revision where annotation_id = $1",
             annotation_id,
         )
-        first = None
-        if keys:
-            first = await self.connection.fetchrow(
-                "select instrument, day_obs, seq_num from target where key = $1",
-                keys[0],
-            )
+        first = await self.connection.fetchrow(
+            """
+            select instrument, day_obs, seq_num, max(day_obs) over () from target
+            where key = any($1)
+            order by day_obs nulls last, seq_num nulls last, key limit 1
+            """,
+            keys,
+        )
+        counted = operation != "retract" and (not keys or {*keys} > {*rejected})
         list_id = written = None
         if len(keys) > 16:
             list_id, written = list_of(keys)
@@ -127,7 +130,7 @@ class Rows:
         await self._record(revision_id, "revision", body)
         await self.connection.execute(
             """
-            update revision set current_to = $2
+            update revision set current_to = $2, counted = false
             where annotation_id = $1 and current_to is null
             """,
             annotation_id,
@@ -139,10 +142,11 @@ class Rows:
             insert into revision (revision_id, annotation_id, clock, operation, author,
               author_kind, voter, rank, "check", flag, tags, level, reply_to,
               created_at, observed_begin, observed_end, list_id, target_count,
-              instrument, day_obs, seq_num, number, current_from,
+              instrument, day_obs, seq_num, day_last, counted, number, current_from,
               annotation_created_at, words)
             values ($1, $2, $3, $4, $5, $6, $5, 1, $7, $8, $9, $10, $11, $12, $13, $14,
-              $15, $16, $17, $18, $19, $3, $3, $20, to_tsvector('simple', $21))
+              $15, $16, $17, $18, $19, $20, $21, $3, $3, $22,
+              to_tsvector('simple', $23))
             """,
             revision_id,
             annotation_id,
@@ -160,7 +164,8 @@ class Rows:
             end,
             list_id,
             len(keys),
-            *(first or (None, None, None)),
+            *(first or (None, None, None, None)),
+            counted,
             created or at,
             text,
         )
@@ -172,9 +177,8 @@ class Rows:
             annotation_id,
             number,
         )
-        counted = () if operation == "retract" else keys
-        for ordinal, key in enumerate(counted):
-            if key not in rejected:
+        for ordinal, key in enumerate(keys):
+            if counted and key not in rejected:
                 await self._said(annotation_id, revision_id, key, ordinal, flag, author)
         return annotation_id
 

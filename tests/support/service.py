@@ -60,11 +60,9 @@ class Service:
 
     # ------------------------------------------------------------ raw requests
 
-    async def get(
-        self, path: str, **query: str | int
-    ) -> httpx.Response:
+    async def get(self, path: str, **query: str | int) -> httpx.Response:
         """GET a path below /annolog/v1."""
-        headers = {"X-Annolog-User": by} if by else {}
+        headers = caller("reader")
         return await self.client.get(V1 + path, params=query, headers=headers)
 
     async def post(
@@ -164,6 +162,7 @@ async def service(
     app = create_app(
         Settings(database_url=database_url, site_id=site_id, auth=("none",))
     )
+    failed: Exception | None = None
     async with (
         app.lifespan(),
         httpx.AsyncClient(
@@ -173,7 +172,13 @@ async def service(
             base_url="http://127.0.0.1:8080",
         ) as client,
     ):
-        yield Service(client, _runtime(app))
+        try:
+            yield Service(client, _runtime(app))
+        except Exception as error:  # noqa: BLE001 - raised again below
+            failed = error
+    if failed is not None:
+        # From within, the lifespan's task group would wrap what a test wants to see.
+        raise failed
 
 
 def caller(by: str) -> dict[str, str]:

@@ -35,11 +35,11 @@ from annolog.domain.errors import (
     StaleError,
     UnconditionalError,
 )
-from annolog.domain.flags import Rank
 from annolog.domain.history import Review, Version
 from annolog.domain.records import Record, Sender
 from annolog.domain.roles import Action, Actor, Subject
 from annolog.domain.targets import FLAGLESS_KINDS
+
 
 @dataclass(frozen=True, slots=True)
 class Said:
@@ -286,34 +286,24 @@ def create(
             digest=request.digest,
             query=query,
         )
-        return _said(book, revision, annotation_id, keys)
+        return _said(book, revision, keys)
 
     return decide
 
 
-def _said(
-    book: Book, revision: Record, annotation_id: UUID, keys: Sequence[str]
-) -> Said:
+def _said(book: Book, revision: Record, keys: Sequence[str]) -> Said:
     """Tell what a revision that was just entered came to."""
-    versions = book.versions[annotation_id]
-    now = history.current(versions)
-    standing = history.standings(versions, book.reviews.get(annotation_id, ()))
-    counted = any(source == annotation_id for source, _ in standing)
-    if not keys:
-        counted = now.operation is not Operation.RETRACT
     return Said(
         revision.body,
         revision.record_id,
         created=True,
         keys=keys,
         number=book.head,
-        counted=counted,
+        counted=book.counted.get(revision.record_id, False),
     )
 
 
-def repeated(
-    book: Book, known: Sequence[Version], author: str, digest: bytes
-) -> Said:
+def repeated(book: Book, known: Sequence[Version], author: str, digest: bytes) -> Said:
     """Answer a create whose id is there already.
 
     Returns
@@ -397,7 +387,11 @@ def edit(
         )
         content = _content(merged, checked)
         same = all(content[name] == before.get(name) for name in CONTENT_FIELDS)
-        if same and tuple(keys) == now.targets and not (patch.settle or request.actor.settle):
+        if (
+            same
+            and tuple(keys) == now.targets
+            and not (patch.settle or request.actor.settle)
+        ):
             return Said(
                 book.bodies[now.revision_id],
                 now.revision_id,
@@ -420,7 +414,7 @@ def edit(
             digest=request.digest,
             uncurated=before.get("uncurated"),
         )
-        return _said(book, revision, annotation_id, keys)
+        return _said(book, revision, keys)
 
     return decide
 
@@ -500,7 +494,7 @@ def _turn(
             digest=request.digest,
             uncurated=before.get("uncurated"),
         )
-        return _said(book, revision, annotation_id, source.targets)
+        return _said(book, revision, source.targets)
 
     return decide
 
@@ -851,9 +845,7 @@ def _revise(
             "life; make a new one"
         )
         raise InvalidError.at("/targets/add", len(keys), reason, "too_many_targets")
-    book.require(
-        Wants(annotations=frozenset({annotation_id}), keys=frozenset(keys))
-    )
+    book.require(Wants(annotations=frozenset({annotation_id}), keys=frozenset(keys)))
     placed = _place_keys(desk, keys)
     record = records.seal(
         kind="revision",

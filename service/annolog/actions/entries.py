@@ -13,10 +13,9 @@ from uuid import UUID
 
 from annolog.actions.annotations import Request, sender
 from annolog.actions.lane import Desk
-from annolog.domain import flags, records, roles, times
+from annolog.domain import flags, instruments, records, roles, times
 from annolog.domain.book import Wants
 from annolog.domain.entries import AnyEntry, SameAs, fields_of
-from annolog.domain import instruments
 from annolog.domain.instruments import Instrument
 from annolog.domain.records import Origin, Record, Sender
 from annolog.domain.roles import Action, Subject

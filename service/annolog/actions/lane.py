@@ -9,8 +9,8 @@ transaction is durable; where a commit broke, the outcome is looked up first.
 import asyncio
 import contextlib
 import logging
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, TypeVar
@@ -19,13 +19,15 @@ from uuid import UUID
 from annolog.domain.book import Book, Known, NeedMore, Wants
 from annolog.domain.errors import AnnologError, OverloadedError, UnavailableError
 from annolog.domain.records import Origin
-from annolog.storage import turn
+from annolog.domain.targets import TargetColumns
+from annolog.storage import targets, turn
 from annolog.storage.database import (
     CONNECT_TIMEOUT,
     RETRY_AFTER,
     Connection,
     Pool,
     answering,
+    has_ended,
     is_away,
     unavailable,
 )
@@ -81,13 +83,22 @@ class Work(Generic[_T]):
         About how many targets it touches.
     alone
         True: it gets a turn of its own, and an error undoes all of it.
+    rows
+        Rows of targets that may have none yet: keys with what can be told from them.
+    obs_ids
+        (instrument, obs_id, key) by which exposures were named.
+    answer, taken
+        For the lane: the answer once there is one, and whether a turn has begun.
     """
 
     decide: Callable[[Desk], _T]
     wants: Wants = field(default_factory=Wants)
     size: int = 1
     alone: bool = False
+    rows: Sequence[tuple[str, TargetColumns]] = ()
+    obs_ids: Sequence[tuple[str, str, str]] = ()
     answer: "asyncio.Future[_T] | None" = None
+    taken: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +119,27 @@ class Seen:
     changes: int
     seconds: float
     head: int
+
+
+class KnownKeys:
+    """Keys that have rows, as this process remembers them; rows never go away."""
+
+    MOST = 200_000
+    """Keys remembered; some 30 MB."""
+
+    def __init__(self) -> None:
+        self._keys: OrderedDict[str, None] = OrderedDict()
+
+    def __contains__(self, key: object) -> bool:
+        """Tell whether a key is known to have a row."""
+        return key in self._keys
+
+    def remember(self, keys: Iterable[str]) -> None:
+        """Note that these keys have rows now."""
+        for key in keys:
+            self._keys[key] = None
+        while len(self._keys) > self.MOST:
+            self._keys.popitem(last=False)
 
 
 class Lane:
@@ -147,8 +179,11 @@ class Lane:
         self._queue: deque[Work[Any]] = deque()
         self._wake = asyncio.Event()
         self._runner: asyncio.Task[None] | None = None
+        self._in_turn = False
         self.known = known
         """The vocabulary as this process knows it; at most a turn behind the log."""
+        self.known_keys = KnownKeys()
+        """Keys that are known to have rows."""
 
     @property
     def waiting(self) -> int:
@@ -162,7 +197,8 @@ class Lane:
         try:
             yield self
         finally:
-            while self._queue:  # noqa: ASYNC110 - the end of a process, not a wait
+            # A turn that runs is let end, or nobody would know how it ended.
+            while self._queue or self._in_turn:  # noqa: ASYNC110 - a process ends once
                 await asyncio.sleep(0.01)
             runner, self._runner = self._runner, None
             runner.cancel()
@@ -187,7 +223,12 @@ class Lane:
         work.answer = asyncio.get_running_loop().create_future()
         self._queue.append(work)
         self._wake.set()
-        return await work.answer
+        try:
+            async with asyncio.timeout(LONGEST_WAIT):
+                return await work.answer
+        except TimeoutError:
+            # Nobody may wait for ever; a work that was taken may yet be stored.
+            raise _outcome_unknown() if work.taken else unavailable() from None
 
     # ------------------------------------------------------------ turns
 
@@ -197,11 +238,14 @@ class Lane:
                 self._wake.clear()
                 await self._wake.wait()
             works = self._take()
+            self._in_turn = True
             try:
                 await self._serve(works)
             except Exception as error:  # the lane outlives any single turn
                 _log.exception("a turn of the lane failed")
                 _refuse(works, error)
+            finally:
+                self._in_turn = False
 
     def _take(self) -> list[Work[Any]]:
         """Take what has queued up, within the limits of one turn."""
@@ -214,6 +258,7 @@ class Lane:
             self._queue.popleft()
             if work.answer is None or work.answer.done():
                 continue  # the client has gone; nothing was written for it
+            work.taken = True
             works.append(work)
             size += work.size
             if work.alone:
@@ -249,6 +294,12 @@ class Lane:
         sent = False
         try:
             await connection.execute(turn.LOCK)
+            rows = {key: place for work in works for key, place in work.rows}
+            if rows:
+                await targets.add(connection, sorted(rows.items()))
+            names = [name for work in works for name in work.obs_ids]
+            if names:
+                await targets.add_names(connection, names)
             keys = {key for work in works for key in work.wants.keys}
             book, known = await turn.open_book(
                 connection, self._origin, self.known, keys
@@ -273,11 +324,16 @@ class Lane:
                     self._answer(answers)
                     return
                 raise unavailable() from error
-            await self._roll_back(connection)
+            if has_ended(error):
+                await self._abandon(connection)
+            else:
+                await self._roll_back(connection)
             raise
         finally:
             await self._connections.release(connection)
         self.known = book.known
+        if book.entered:
+            self.known_keys.remember(rows)
         self._answer(answers)
         self._observe(
             Seen(len(works), len(book.entered), loop.time() - begun, book.head)
@@ -332,13 +388,7 @@ class Lane:
                 if not is_away(error):
                     raise
                 await asyncio.sleep(0.5)
-        msg = (
-            "the database went away while it was storing this, and whether it did is "
-            "not known; send the same request with the same id again"
-        )
-        raise UnavailableError(
-            msg, code="outcome_unknown", extra={"retry_after": RETRY_AFTER}
-        )
+        raise _outcome_unknown()
 
 
 async def _decided(connection: Connection, desk: Desk, work: Work[Any]) -> Any:
@@ -352,6 +402,16 @@ async def _decided(connection: Connection, desk: Desk, work: Work[Any]) -> Any:
             if work.alone:
                 raise
             return error
+
+
+def _outcome_unknown() -> UnavailableError:
+    msg = (
+        "the database went away while it was storing this, and whether it did is "
+        "not known; send the same request with the same id again"
+    )
+    return UnavailableError(
+        msg, code="outcome_unknown", extra={"retry_after": RETRY_AFTER}
+    )
 
 
 def _refuse(works: Iterable[Work[Any]], error: BaseException) -> None:

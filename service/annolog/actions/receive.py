@@ -33,6 +33,8 @@ def keys_of(record: Record) -> set[str]:
                 keys.add(fields["twin"])
         case "same_as":
             keys |= {fields["fields"]["key_a"], fields["fields"]["key_b"]}
+        case _:
+            pass
     return keys
 
 
@@ -73,9 +75,7 @@ async def records(
     return len(fresh)
 
 
-async def ensure_rows(
-    lane: Lane, work: Pool, keys: Iterable[str]
-) -> None:
+async def ensure_rows(lane: Lane, work: Pool, keys: Iterable[str]) -> None:
     """Make rows for targets that have none yet."""
     wanted = sorted(keys)
     if not wanted:

@@ -5,11 +5,11 @@ give known exposures only, and say what they skipped. Everything that a write wo
 touch can be seen beforehand, without writing anything.
 """
 
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from annolog.actions.lane import KnownKeys
 from annolog.domain import seqnums
 from annolog.domain.annotations import (
     MAX_TARGETS,
@@ -37,10 +37,7 @@ from annolog.domain.targets import (
     parse_key,
 )
 from annolog.storage import targets
-from annolog.storage.database import Connection, Pool, begin, reading
-
-_REMEMBERED = 100_000
-"""Keys that a process remembers to have rows; some 20 MB."""
+from annolog.storage.database import Pool, begin, reading
 
 _LISTED = 50
 """Problems that an error lists; their number is said in any case."""
@@ -64,6 +61,11 @@ class Resolution:
         Ranges of sequence numbers for which no exposure is known.
     query
         What chose them, where a query did, as stored in the record.
+    written
+        The names by which each key was given, as written; empty for ranges and
+        queries.
+    candidates
+        Keys that an ambiguous name may mean, by the name.
     """
 
     keys: list[str] = field(default_factory=list)
@@ -72,6 +74,8 @@ class Resolution:
     doubled: list[str] = field(default_factory=list)
     holes: str = ""
     query: Mapping[str, Any] | None = None
+    written: dict[str, list[str]] = field(default_factory=dict)
+    candidates: dict[str, list[str]] = field(default_factory=dict)
 
     def accepted(self) -> "Resolution":
         """Give it back if a write may use it.
@@ -111,16 +115,19 @@ class Resolver:
         Connections to look up with.
     work
         Connections to make rows with.
+    known
+        Keys that are known to have rows.
     """
 
     def __init__(
         self,
         reads: Pool,
         work: Pool,
+        known: KnownKeys,
     ) -> None:
         self._reads = reads
         self._work = work
-        self._known: OrderedDict[str, None] = OrderedDict()
+        self._known = known
 
     async def resolve(
         self,
@@ -153,27 +160,22 @@ class Resolver:
             case _:
                 return await self._names(wanted, instruments, pointer, default)
 
-    async def ensure(self, found: Resolution, instruments: Instruments) -> None:
-        """Make rows for targets that have none, and note the obs_ids used."""
-        fresh = [key for key in found.keys if key not in self._known]
-        if not fresh and not found.obs_ids:
-            return
-        rows = [(key, columns(parse_key(key), instruments)) for key in fresh]
-        async with begin(self._work) as connection:
-            if rows:
-                await targets.add(connection, rows)
-            await self._note(connection, found, rows)
-        for key in fresh:
-            self._known[key] = None
-        while len(self._known) > _REMEMBERED:
-            self._known.popitem(last=False)
+    def rows(
+        self, found: Resolution, instruments: Instruments
+    ) -> tuple[list[tuple[str, TargetColumns]], list[tuple[str, str, str]]]:
+        """Give the rows and names that a write of these targets may have to make.
 
-    async def _note(
-        self,
-        connection: Connection,
-        found: Resolution,
-        rows: Sequence[tuple[str, TargetColumns]],
-    ) -> None:
+        Returns
+        -------
+        tuple
+            Keys that are not known to have rows, with their columns; and (instrument,
+            obs_id, key) by which exposures were named.
+        """
+        rows = [
+            (key, columns(parse_key(key), instruments))
+            for key in found.keys
+            if key not in self._known
+        ]
         # An exposure known by its obs_id alone is found by it as well.
         own = [
             (target.instrument, target.obs_id, key)
@@ -182,8 +184,19 @@ class Resolver:
             for target in [parse_key(key)]
             if isinstance(target, ExposureTarget) and target.obs_id is not None
         ]
-        if own or found.obs_ids:
-            await targets.add_names(connection, [*own, *found.obs_ids])
+        return rows, [*own, *found.obs_ids]
+
+    async def ensure(self, found: Resolution, instruments: Instruments) -> None:
+        """Make rows for targets that have none, and note the obs_ids used."""
+        rows, names = self.rows(found, instruments)
+        if not rows and not names:
+            return
+        async with begin(self._work) as connection:
+            if rows:
+                await targets.add(connection, rows)
+            if names:
+                await targets.add_names(connection, names)
+        self._known.remember(key for key, _ in rows)
 
     # ------------------------------------------------------------ ways of naming
 
@@ -195,16 +208,34 @@ class Resolver:
         default: str | None,
     ) -> Resolution:
         found = Resolution()
-        parsed: list[tuple[int, str, Name]] = []
+        parsed: list[tuple[str, str, Name]] = []
         for index, text in enumerate(names):
+            at = f"{pointer}/{index}"
             try:
-                name = parse_name(
-                    text, instruments, default=default, pointer=f"{pointer}/{index}"
-                )
+                name = parse_name(text, instruments, default=default, pointer=at)
             except InvalidError as error:
                 found.problems += error.problems
                 continue
-            parsed.append((index, text, name))
+            parsed.append((at, text, name))
+        return await self.look_up(parsed, found)
+
+    async def look_up(
+        self, parsed: Sequence[tuple[str, str, Name]], found: Resolution
+    ) -> Resolution:
+        """Find the targets of names that were read already.
+
+        Parameters
+        ----------
+        parsed
+            Where in the request each stands, as written, and what it says.
+        found
+            Gets keys, doubles and problems.
+
+        Returns
+        -------
+        Resolution
+            The same `found`.
+        """
         seqs = {
             (n.instrument, n.day_obs, n.seq_num)
             for _, _, n in parsed
@@ -224,8 +255,7 @@ class Resolver:
                 if obs_ids:
                     by_name = await targets.by_obs_ids(connection, obs_ids)
         seen: set[str] = set()
-        for index, text, name in parsed:
-            at = f"{pointer}/{index}"
+        for at, text, name in parsed:
             match name:
                 case Named(target=SetTarget()) | SetName():
                     reason = "data-ID sets cannot be annotated yet"
@@ -240,12 +270,15 @@ class Resolver:
                     known = by_seq.get((name.instrument, name.day_obs, name.seq_num), [])
                     if len(known) != 1:
                         found.problems.append(_unclear(at, text, known))
+                        if known:
+                            found.candidates[text] = [one.key for one in known]
                         continue
                     key = name.target_of(_exposure(known[0].key)).key
                 case ObsIdName():
                     keys = by_name.get((name.instrument or "", name.obs_id), [])
                     if len(keys) > 1:
                         found.problems.append(_ambiguous(at, text, keys))
+                        found.candidates[text] = list(keys)
                         continue
                     target = (
                         name.target_of(_exposure(keys[0])) if keys else name.unseen
@@ -258,6 +291,7 @@ class Resolver:
                         found.problems.append(Problem(at, text, reason, "unknown"))
                         continue
                     key = target.key
+            found.written.setdefault(key, []).append(text)
             if key in seen:
                 found.doubled.append(key)
             else:
@@ -285,6 +319,7 @@ class Resolver:
             if len(known) > 1:
                 text = f"exposure:{home.name}/{wanted.day_obs}/{seq_num}"
                 found.problems.append(_unclear(f"{pointer}/seq_nums", text, known))
+                found.candidates[text] = [one.key for one in known]
             else:
                 found.keys.append(known[0].key)
         found.holes = str(seqnums.holes(numbers, by_seq))
@@ -369,6 +404,7 @@ def _ids(wanted: Ids, instruments: Instruments, pointer: str) -> Resolution:
             found.problems.append(Problem(at, exposure_id, reason, "invalid_target"))
             continue
         key = name.target.key
+        found.written.setdefault(key, []).append(str(exposure_id))
         if key in seen:
             found.doubled.append(key)
         else:

@@ -13,13 +13,15 @@ from uuid import UUID
 import msgspec
 from litestar import Request, Response, get, patch, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery
+from litestar.params import FromPath
+from pydantic import Field
 
 from annolog.actions import annotations as actions
 from annolog.actions.annotations import Said
 from annolog.actions.lane import Work
 from annolog.api import formats, problems
 from annolog.api.contract import ANNOTATION, REVIEW, contract
+from annolog.api.parameters import read_query
 from annolog.api.requests import (
     BATCH_BYTES,
     JSON,
@@ -62,6 +64,12 @@ MAX_USER_AGENT = 200
 """Characters that are kept of a program's name for itself."""
 
 
+class BatchQuery(Part):
+    """How a batch is taken."""
+
+    atomic: bool = Field(False, description="Take all of them, or none.")
+
+
 class RestoreDraft(Part):
     """What a restore may say: which earlier revision shall hold again."""
 
@@ -85,6 +93,7 @@ async def create(
     runtime: NamedDependency[Runtime],
     actor: NamedDependency[Actor],
 ) -> Response[bytes]:
+    """Answer a create."""
     body = await read_body(request)
     draft = parse_json(AnnotationDraft, body)
     said = await say(runtime, request_of(request, actor, body), draft)
@@ -101,6 +110,7 @@ async def create(
 async def read(
     annotation_id: FromPath[UUID], runtime: NamedDependency[Runtime]
 ) -> Response[bytes]:
+    """Answer with an annotation's current revision."""
     async with reading(runtime.reads) as connection:
         row = await annotations.current(connection, annotation_id)
     if row is None:
@@ -115,9 +125,13 @@ async def read(
     description="A merge patch (RFC 7396) of what it says; `targets` takes `add` and "
     "`remove`. Needs If-Match with the id of the revision that was edited.",
     **contract(
-        takes=AnnotationPatch, types=MERGE_PATCH, if_match=True,
+        takes=AnnotationPatch,
+        types=MERGE_PATCH,
+        if_match=True,
         gives={200: ANNOTATION},
-        missing=True, conflict=True, conditional=True,
+        missing=True,
+        conflict=True,
+        conditional=True,
     ),
 )
 async def edit(
@@ -126,6 +140,7 @@ async def edit(
     runtime: NamedDependency[Runtime],
     actor: NamedDependency[Actor],
 ) -> Response[bytes]:
+    """Answer an edit."""
     body = await read_body(request, types=MERGE_PATCH)
     change = parse_json(AnnotationPatch, body)
     add: Sequence[str] = ()
@@ -159,9 +174,12 @@ async def edit(
     description="It counts no more; its history stays. Needs If-Match.",
     status_code=200,
     **contract(
-        takes=None, if_match=True,
+        takes=None,
+        if_match=True,
         gives={200: ANNOTATION},
-        missing=True, conflict=True, conditional=True,
+        missing=True,
+        conflict=True,
+        conditional=True,
     ),
 )
 async def retract(
@@ -170,6 +188,7 @@ async def retract(
     runtime: NamedDependency[Runtime],
     actor: NamedDependency[Actor],
 ) -> Response[bytes]:
+    """Answer a retraction."""
     body = await _optional_body(request)
     parse_json(Part, body)
     decide = actions.retract(
@@ -185,9 +204,13 @@ async def retract(
     "revision. Needs If-Match.",
     status_code=200,
     **contract(
-        takes=RestoreDraft, if_match=True, optional=True,
+        takes=RestoreDraft,
+        if_match=True,
+        optional=True,
         gives={200: ANNOTATION},
-        missing=True, conflict=True, conditional=True,
+        missing=True,
+        conflict=True,
+        conditional=True,
     ),
 )
 async def restore(
@@ -196,6 +219,7 @@ async def restore(
     runtime: NamedDependency[Runtime],
     actor: NamedDependency[Actor],
 ) -> Response[bytes]:
+    """Answer a restore."""
     body = await _optional_body(request)
     draft = parse_json(RestoreDraft, body)
     decide = actions.restore(
@@ -217,7 +241,8 @@ async def restore(
     **contract(
         takes=ReviewDraft,
         gives={201: REVIEW, 200: REVIEW},
-        missing=True, conflict=True,
+        missing=True,
+        conflict=True,
     ),
 )
 async def review(
@@ -226,6 +251,7 @@ async def review(
     runtime: NamedDependency[Runtime],
     actor: NamedDependency[Actor],
 ) -> Response[bytes]:
+    """Answer a review."""
     body = await read_body(request)
     draft = parse_json(ReviewDraft, body)
     keys: Sequence[str] | None = None
@@ -262,6 +288,7 @@ async def redact(
     runtime: NamedDependency[Runtime],
     actor: NamedDependency[Actor],
 ) -> Response[bytes]:
+    """Answer a redaction."""
     body = await read_body(request)
     draft = parse_json(RedactionDraft, body)
     decide = actions.redact(request_of(request, actor, body), annotation_id, draft)
@@ -277,7 +304,10 @@ async def redact(
     "answer has a status for each, in order. With `atomic=true` all are taken or none.",
     status_code=200,
     **contract(
-        takes=AnnotationDraft, types=JSON | NDJSON, many=True,
+        takes=AnnotationDraft,
+        types=JSON | NDJSON,
+        many=True,
+        asks=BatchQuery,
         gives={200: "Batch"},
         conflict=True,
     ),
@@ -286,12 +316,12 @@ async def batch(
     request: Request[Any, Any, Any],
     runtime: NamedDependency[Runtime],
     actor: NamedDependency[Actor],
-    atomic: FromQuery[bool] = False,
 ) -> Response[bytes]:
+    """Answer a batch of creates."""
     kind = content_type(request, JSON | NDJSON)
     body = await read_body(request, BATCH_BYTES, types=JSON | NDJSON)
     pieces = _pieces(body, kind)
-    if atomic:
+    if read_query(request, BatchQuery).atomic:
         items = await _all_or_nothing(runtime, request, actor, pieces)
     else:
         items = await _one_by_one(runtime, request, actor, pieces)
@@ -373,7 +403,7 @@ async def prepared(
         found = await runtime.resolver.resolve(
             draft.targets, known, pointer=f"{at}/targets"
         )
-        await runtime.resolver.ensure(found.accepted(), known)
+        rows, obs_ids = runtime.resolver.rows(found.accepted(), known)
     except InvalidError:
         if draft.annotation_id is not None and not look_up:
             earlier = await _earlier(runtime, asked, draft.annotation_id)
@@ -386,7 +416,11 @@ async def prepared(
         one for one in (draft.annotation_id, draft.reply_to) if one is not None
     )
     return Work(
-        decide, Wants(annotations_wanted, frozenset(keys)), size=max(1, len(keys))
+        decide,
+        Wants(annotations_wanted, frozenset(keys)),
+        size=max(1, len(keys)),
+        rows=rows,
+        obs_ids=obs_ids,
     )
 
 
@@ -477,9 +511,8 @@ def _response(row: AnnotationRow, status: int) -> Response[bytes]:
 
 
 async def _optional_body(request: Request[Any, Any, Any]) -> bytes:
-    if not request.headers.get("content-length", "0").strip("0"):
-        return b"{}"
-    return await read_body(request) or b"{}"
+    # Without a length it may come in pieces: only reading tells whether it is empty.
+    return await read_body(request, empty=True) or b"{}"
 
 
 # ---------------------------------------------------------------- batches
@@ -492,7 +525,7 @@ def _pieces(body: bytes, kind: str) -> list[bytes]:
     else:
         try:
             raw = msgspec.json.decode(body, type=list[msgspec.Raw])
-        except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        except (msgspec.DecodeError, msgspec.ValidationError, RecursionError) as error:
             msg = f"the batch is no JSON array: {error}"
             raise MalformedError(msg) from None
         pieces = [bytes(one) for one in raw]
@@ -509,6 +542,7 @@ async def _one_by_one(
     pieces: Sequence[bytes],
 ) -> list[dict[str, Any]]:
     """Take each item for itself; all of them share the turns of the lane."""
+
     async def take(index: int, piece: bytes) -> dict[str, Any]:
         try:
             draft = parse_json(AnnotationDraft, piece, f"/{index}")
@@ -553,7 +587,17 @@ async def _all_or_nothing(
         return [done[index] for index in range(len(works))]
 
     size = sum(work.size for work in works if isinstance(work, Work))
-    answered = await runtime.lane.submit(Work(decide, wants, size=size, alone=True))
+    new = [work for work in works if isinstance(work, Work)]
+    answered = await runtime.lane.submit(
+        Work(
+            decide,
+            wants,
+            size=size,
+            alone=True,
+            rows=[row for work in new for row in work.rows],
+            obs_ids=[name for work in new for name in work.obs_ids],
+        )
+    )
     return [_taken(said) for said in answered]
 
 

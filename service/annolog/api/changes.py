@@ -4,14 +4,17 @@ The events are those of the topic of changes, made by the same function.
 """
 
 import asyncio
-from dataclasses import dataclass
-from typing import Annotated
+from typing import Any
 
-from litestar import MediaType, Response, get
+from litestar import MediaType, Request, Response, get
 from litestar.di import NamedDependency
-from litestar.params import QueryParameter
+from pydantic import BaseModel, ConfigDict, Field
 
+from annolog.api.contract import ANY, contract
+from annolog.api.parameters import read_query
 from annolog.domain.events import change_event
+from annolog.domain.queries import Word
+from annolog.runtime import Runtime
 from annolog.storage import changes
 from annolog.storage.database import Pool, reading
 from annolog.stream.feed import Feed
@@ -29,6 +32,34 @@ MAX_NUMBER = 2**62
 """Above any number that will be given."""
 
 
+class Wanted(BaseModel):
+    """Which changes a request asks for."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    after: int = Field(
+        0,
+        ge=0,
+        le=MAX_NUMBER,
+        description="Change number; those above it are given.",
+    )
+    limit: int = Field(100, ge=1, le=MAX_LIMIT, description="At most so many changes.")
+    wait: float = Field(
+        0.0, ge=0, le=MAX_WAIT, description="Seconds to wait for a change."
+    )
+    kind: Word | None = Field(
+        None, description='Only records of this kind ("revision").'
+    )
+    instrument: Word | None = Field(
+        None, description="Only changes that concern this instrument."
+    )
+    whole: bool = Field(
+        False,
+        description="Give records of any size in full; else a record of more than"
+        " 256 KiB is left out and `after_link` leads to it.",
+    )
+
+
 @get(
     "/annolog/v1/changes",
     summary="The log of changes",
@@ -37,49 +68,17 @@ MAX_NUMBER = 2**62
     " on, also where `items` is empty: a filtered answer looks at a bounded part of"
     " the log. With `wait` an empty answer is put off until there is something.",
     media_type=MediaType.JSON,
+    **contract(asks=Wanted, gives={200: ANY}),
 )
-async def list_changes(  # noqa: PLR0913 # the parameters of the request
-    *,
-    reads: NamedDependency[Pool],
-    feed: NamedDependency[Feed],
-    after: Annotated[
-        int,
-        QueryParameter(
-            ge=0, le=MAX_NUMBER, description="Change number; those above it are given."
-        ),
-    ] = 0,
-    limit: Annotated[
-        int, QueryParameter(ge=1, le=MAX_LIMIT, description="At most so many changes.")
-    ] = 100,
-    wait: Annotated[
-        float,
-        QueryParameter(ge=0, le=MAX_WAIT, description="Seconds to wait for a change."),
-    ] = 0.0,
-    kind: Annotated[
-        str | None,
-        QueryParameter(
-            max_length=64, description='Only records of this kind ("revision").'
-        ),
-    ] = None,
-    instrument: Annotated[
-        str | None,
-        QueryParameter(
-            max_length=64, description="Only changes that concern this instrument."
-        ),
-    ] = None,
-    whole: Annotated[
-        bool,
-        QueryParameter(
-            description="Give records of any size in full; else a record of more than"
-            " 256 KiB is left out and `after_link` leads to it."
-        ),
-    ] = False,
+async def list_changes(
+    request: Request[Any, Any, Any], runtime: NamedDependency[Runtime]
 ) -> Response[bytes]:
     """Answer with a page of the log."""
-    wanted = Wanted(after, limit, kind, instrument)
-    found, head = await _wait_for(reads, feed, wanted, wait)
+    wanted = read_query(request, Wanted)
+    found, head = await _wait_for(runtime.reads, runtime.feed, wanted)
     items = b",".join(
-        change_event(change, whole=whole).structured() for change in found.changes
+        change_event(change, whole=wanted.whole).structured()
+        for change in found.changes
     )
     content = b'{"items":[%b],"head":%d,"next_after":%d}'
     return Response(
@@ -87,22 +86,12 @@ async def list_changes(  # noqa: PLR0913 # the parameters of the request
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which changes a request asks for; as `annolog.storage.changes.read` has it."""
-
-    after: int
-    limit: int
-    kind: str | None
-    instrument: str | None
-
-
 async def _wait_for(
-    reads: Pool, feed: Feed, wanted: Wanted, seconds: float
+    reads: Pool, feed: Feed, wanted: Wanted
 ) -> tuple[changes.Page, int]:
     """Read until something is found or time is up; hold no connection meanwhile."""
     loop = asyncio.get_running_loop()
-    deadline = loop.time() + seconds
+    deadline = loop.time() + wanted.wait
     after = wanted.after
     while True:
         async with reading(reads) as conn:
@@ -123,3 +112,7 @@ async def _wait_for(
             return found, head
         if after >= head:
             await feed.wait(after, left)
+
+
+HANDLERS = [list_changes]
+"""Route handlers of this module."""

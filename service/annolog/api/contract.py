@@ -1,34 +1,51 @@
 """The contract of each route beside its handler: what it takes, what it gives.
 
-Handlers read raw bytes, because that is quick and because the error of a bad body is
-ours to word. So the bodies and answers that OpenAPI should show are declared with
-`contract`, from the same models that validate, and `document` puts them in.
+Handlers read raw bytes and raw parameters, because that is quick and because the error
+of a bad one is ours to word. So what OpenAPI should show is declared with `contract`,
+from the same models that validate, and `annolog.api.openapi` puts it in.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel
-from pydantic.json_schema import models_json_schema
 
 ANNOTATION = "Annotation"
 """Schema name of an annotation as this site shows it."""
 REVIEW = "Review"
 """Schema name of a review, a redaction or another single record."""
-PAGE = "Page"
-"""Schema name of a page of a list."""
 ANY = "Object"
 """Schema name of an answer that is described in words."""
 
 _KEY = "contract"
 
-_FORM: Mapping[str, Any] = {"type": "object", "additionalProperties": True}
+
+@dataclass(frozen=True, slots=True)
+class PageOf:
+    """The answer of a list: JSON, or its items as NDJSON or CSV.
+
+    Attributes
+    ----------
+    item
+        Schema of an item: a model, or one of the names above.
+    columns
+        Columns in CSV.
+    """
+
+    item: str | type[BaseModel]
+    columns: Sequence[str]
 
 
-def contract(
+Schema = str | type[BaseModel] | PageOf
+"""What a route may give: a model, one of the names above, or a page of either."""
+
+
+def contract(  # noqa: PLR0913 # each is a word of the contract, given by name
     *,
     takes: type[BaseModel] | None = None,
-    gives: Mapping[int, str | type[BaseModel]],
+    asks: type[BaseModel] | None = None,
+    gives: Mapping[int, Schema],
     types: Collection[str] = ("application/json",),
     many: bool = False,
     optional: bool = False,
@@ -44,8 +61,11 @@ def contract(
     ----------
     takes
         Model of the body; None for no body.
+    asks
+        Model of the query parameters, which `annolog.api.parameters` reads; those
+        that are in the path too come from there.
     gives
-        Schema of the answer by status: a model, or one of the names above.
+        Schema of the answer by status.
     types
         Content types of the body.
     many
@@ -63,6 +83,7 @@ def contract(
         "opt": {
             _KEY: {
                 "takes": takes,
+                "asks": asks,
                 "gives": gives,
                 "types": sorted(types),
                 "many": many,

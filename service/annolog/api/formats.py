@@ -8,17 +8,18 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import urlencode
 
 import msgspec
 from litestar import MediaType, Request, Response
 
 from annolog.domain.errors import InvalidError
+from annolog.domain.queries import Format
 from annolog.domain.states import TargetState
-from annolog.storage.lists import AnnotationRow, ReviewRow, StateRow
-
-Format = Literal["json", "ndjson", "csv"]
+from annolog.storage.history_lists import ReviewRow
+from annolog.storage.lists import AnnotationRow
+from annolog.storage.state_lists import StateRow
 
 MEDIA_TYPES: Mapping[Format, str] = {
     "json": "application/json",

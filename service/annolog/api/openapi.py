@@ -1,15 +1,16 @@
 """The contract of the whole API: `openapi.yaml`, `/annolog/openapi.json`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 from litestar import Litestar, Request, Response, get
-from litestar.handlers import HTTPRouteHandler
 from litestar.routes import HTTPRoute
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from annolog.api import parameters
+from annolog.api.contract import PageOf, Schema
 from annolog.domain.annotations import Revision
 
 DESCRIPTION = (
@@ -91,7 +92,10 @@ def document(app: Litestar) -> dict[str, Any]:
             if said is not None:
                 _describe(operation, said)
             _problems(operation, said or {}, path)
-    return msgspec.json.decode(msgspec.json.encode(found, order="sorted"))
+    plain: dict[str, Any] = msgspec.json.decode(
+        msgspec.json.encode(found, order="sorted")
+    )
+    return plain
 
 
 def _contracts(app: Litestar) -> dict[tuple[str, str], Mapping[str, Any]]:
@@ -100,7 +104,7 @@ def _contracts(app: Litestar) -> dict[tuple[str, str], Mapping[str, Any]]:
         if not isinstance(route, HTTPRoute):
             continue
         for handler in route.route_handlers:
-            if isinstance(handler, HTTPRouteHandler) and "contract" in handler.opt:
+            if "contract" in handler.opt:
                 path = _plain_path(route.path_format)
                 for method in handler.http_methods:
                     found[path, method.lower()] = handler.opt["contract"]
@@ -119,7 +123,8 @@ def _models(
 ) -> list[type[BaseModel]]:
     models: dict[str, type[BaseModel]] = {}
     for said in contracts.values():
-        for model in (said["takes"], *said["gives"].values()):
+        for given in (said["takes"], *said["gives"].values()):
+            model = given.item if isinstance(given, PageOf) else given
             if isinstance(model, type):
                 models[model.__name__] = model
     return [models[name] for name in sorted(models)]
@@ -171,12 +176,83 @@ def _model_schemas(
         },
     }
     schemas["Object"] = {"type": "object", "additionalProperties": True}
+    for said in contracts.values():
+        for given in said["gives"].values():
+            if isinstance(given, PageOf):
+                schemas[_name(given)] = _page(given)
     return schemas
 
 
-def _ref(schema: str | type[BaseModel]) -> dict[str, str]:
-    name = schema if isinstance(schema, str) else schema.__name__
-    return {"$ref": _REF.format(model=name)}
+def _page(page: PageOf) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "required": ["items", "next"],
+        "properties": {
+            "items": {"type": "array", "items": _ref(page.item)},
+            "next": {
+                "type": ["string", "null"],
+                "description": "`cursor` of the next page; null at the end.",
+            },
+            "count": {
+                "type": ["integer", "string"],
+                "description": "Only with `count=true`.",
+            },
+            "scan_stopped": {
+                "type": "boolean",
+                "description": "The search paused: go on with `next`.",
+            },
+        },
+    }
+
+
+def _name(schema: Schema) -> str:
+    match schema:
+        case PageOf(item):
+            return f"{_name(item)}Page"
+        case str():
+            return schema
+        case _:
+            return schema.__name__
+
+
+def _ref(schema: Schema) -> dict[str, str]:
+    return {"$ref": _REF.format(model=_name(schema))}
+
+
+def _parameters(model: type[BaseModel], known: set[str]) -> list[dict[str, Any]]:
+    needed = parameters.required(model)
+    found = []
+    for name, described in parameters.schemas(model).items():
+        if name not in known:
+            schema = dict(described)
+            words = schema.pop("description", "")
+            found.append(
+                {
+                    "name": name,
+                    "in": "query",
+                    "required": name in needed,
+                    "description": words,
+                    "schema": schema,
+                }
+            )
+    return found
+
+
+def _answer(schema: Schema, produces: Sequence[str]) -> dict[str, Any]:
+    if not isinstance(schema, PageOf):
+        content = {kind: {"schema": _ref(schema)} for kind in produces}
+        return {"description": "Done", "content": content}
+    columns = f"Columns: {', '.join(schema.columns)}."
+    return {
+        "description": "A page of the list; `Link` leads to the next one.",
+        "content": {
+            "application/json": {"schema": _ref(schema)},
+            "application/x-ndjson": {
+                "schema": {"type": "string", "description": "One item a line."}
+            },
+            "text/csv": {"schema": {"type": "string", "description": columns}},
+        },
+    }
 
 
 def _describe(operation: dict[str, Any], said: Mapping[str, Any]) -> None:
@@ -191,6 +267,9 @@ def _describe(operation: dict[str, Any], said: Mapping[str, Any]) -> None:
                 for kind in said["types"]
             },
         }
+    if said["asks"] is not None:
+        listed = operation.setdefault("parameters", [])
+        listed += _parameters(said["asks"], {one["name"] for one in listed})
     if said["if_match"]:
         operation.setdefault("parameters", []).append(
             {
@@ -202,10 +281,7 @@ def _describe(operation: dict[str, Any], said: Mapping[str, Any]) -> None:
             }
         )
     operation["responses"] = {
-        str(status): {
-            "description": "Done",
-            "content": {kind: {"schema": _ref(schema)} for kind in said["produces"]},
-        }
+        str(status): _answer(schema, said["produces"])
         for status, schema in said["gives"].items()
     }
 

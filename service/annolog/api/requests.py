@@ -76,12 +76,7 @@ async def json_body(
     MediaTypeError, TooLargeError, MalformedError, InvalidError
         As `read_body` and `parse_json` say.
     """
-    if empty and "content-type" not in request.headers:
-        body = await _read(request, limit)
-        if body:
-            content_type(request, types)
-    else:
-        body = await read_body(request, limit, types=types)
+    body = await read_body(request, limit, types=types, empty=empty)
     return parse_json(model, body or (b"{}" if empty else b""))
 
 
@@ -90,6 +85,7 @@ async def read_body(
     limit: int = BODY_BYTES,
     *,
     types: Collection[str] = JSON,
+    empty: bool = False,
 ) -> bytes:
     """Read a request's body as bytes, of a type that is taken and not too many.
 
@@ -101,6 +97,8 @@ async def read_body(
         Bytes that it may have, inclusive.
     types
         Content types that are taken.
+    empty
+        Whether a request without a body, and so without a type, is taken.
 
     Returns
     -------
@@ -117,6 +115,11 @@ async def read_body(
     MalformedError
         The connection ended before the body did.
     """
+    if empty and "content-type" not in request.headers:
+        body = await _read(request, limit)
+        if body:
+            content_type(request, types)
+        return body
     content_type(request, types)
     return await _read(request, limit)
 

@@ -5,12 +5,14 @@ has passed the same checks. Only the operator of the database can start them.
 """
 
 import contextlib
+import sys
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import httpx
 
 from annolog import settings as setting
+from annolog.api.observe import configure_logs
 from annolog.app import create_app
 from annolog.cli.main import FailedError, database_url
 
@@ -28,12 +30,12 @@ class Inside:
         self,
         method: str,
         path: str,
-        body: Any,
+        body: object,
         *,
         user: str,
         kind: str = "human",
         headers: Mapping[str, str] | None = None,
-    ) -> Any:
+    ) -> Any:  # noqa: ANN401 - whatever JSON holds
         """Send a request and give the decoded answer.
 
         Raises
@@ -49,12 +51,12 @@ class Inside:
         return answer.json()
 
     async def post(
-        self, path: str, body: Any, *, user: str, kind: str = "human"
-    ) -> Any:
+        self, path: str, body: object, *, user: str, kind: str = "human"
+    ) -> Any:  # noqa: ANN401 - whatever JSON holds
         """Post JSON; as for `send`."""
         return await self.send("POST", path, body, user=user, kind=kind)
 
-    async def get(self, path: str, **query: str | int) -> Any:
+    async def get(self, path: str, **query: str | int) -> Any:  # noqa: ANN401 - JSON
         """Get JSON; a failed request ends the command."""
         answer = await self._client.get(path, params=query)
         if answer.is_error:
@@ -68,6 +70,7 @@ async def inside() -> AsyncIterator[Inside]:
     settings = setting.load(
         changed={"auth": "none", "host": "127.0.0.1", "database_url": database_url()}
     )
+    configure_logs("text", stream=sys.stderr, level="WARNING")
     app = create_app(settings)
     failure: FailedError | None = None
     async with (

@@ -27,7 +27,7 @@ def exposures() -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     moment = datetime(2026, 11, 18, 22, 10, tzinfo=UTC)
 
-    def take(count: int, kind: str, seconds: float, **more: Any) -> None:
+    def take(count: int, kind: str, seconds: float, **more: str) -> None:
         nonlocal moment
         for _ in range(count):
             seq_num = len(found) + 1
@@ -63,7 +63,14 @@ def exposures() -> list[dict[str, Any]]:
     moment = datetime(2026, 11, 19, 3, 40, tzinfo=UTC)
     take(3, "dark", 15.0)  # test images while the mount was down
     moment = datetime(2026, 11, 19, 5, 0, tzinfo=UTC)
-    take(120, "science", 30.0, band="i", physical_filter="i_39", target_name="ddf_cosmos")
+    take(
+        120,
+        "science",
+        30.0,
+        band="i",
+        physical_filter="i_39",
+        target_name="ddf_cosmos",
+    )
     return found
 
 
@@ -71,7 +78,7 @@ def annotations() -> list[tuple[str, str, dict[str, Any]]]:
     """Make what was said: (user, kind, draft)."""
     said: list[tuple[str, str, dict[str, Any]]] = []
 
-    def say(user: str, kind: str = "human", **draft: Any) -> None:
+    def say(user: str, kind: str = "human", **draft: object) -> None:
         name = f"sample {len(said)}"
         draft["annotation_id"] = str(uuid.uuid5(_NAMESPACE, name))
         said.append((user, kind, draft))

@@ -25,7 +25,7 @@ from annolog.domain import times
 MAX_TARGETS = 10_000
 """Targets that one annotation may name."""
 MAX_ORDINALS = 16_384
-"""Different targets that one annotation may name over its life: an ordinal has 14 bits."""
+"""Different targets that one annotation may name over its life (14 bits)."""
 MAX_TEXT_BYTES = 65_536
 """UTF-8 bytes of an annotation's text."""
 MAX_TAGS = 64
@@ -118,13 +118,9 @@ def _moment(value: object) -> object:
 
 Word = Annotated[str, Field(max_length=128), AfterValidator(_one_line)]
 """A short name on one line: a user, a check, a version."""
-Name = Annotated[
-    str, Field(max_length=MAX_NAME_CHARACTERS), AfterValidator(_one_line)
-]
+Name = Annotated[str, Field(max_length=MAX_NAME_CHARACTERS), AfterValidator(_one_line)]
 """A target as written."""
-Link = Annotated[
-    str, Field(max_length=MAX_URL_CHARACTERS), AfterValidator(_link)
-]
+Link = Annotated[str, Field(max_length=MAX_URL_CHARACTERS), AfterValidator(_link)]
 """A link to a page: http or https."""
 Moment = Annotated[
     datetime,
@@ -132,6 +128,10 @@ Moment = Annotated[
     Field(examples=["2026-11-19T03:12:00Z"]),
 ]
 """A moment: RFC 3339 with zone, kept as UTC in microseconds."""
+
+
+Night = Annotated[int, Field(ge=19_000_101, le=29_991_231)]
+"""A night as YYYYMMDD."""
 
 
 class Part(BaseModel):
@@ -175,9 +175,7 @@ class SeqNums(Part):
     """Known exposures of a night by closed ranges of sequence numbers."""
 
     instrument: Word = Field(description="Instrument, as LSSTCam.")
-    day_obs: int = Field(
-        ge=19_000_101, le=29_991_231, description="Night as YYYYMMDD."
-    )
+    day_obs: int = Field(ge=19_000_101, le=29_991_231, description="Night as YYYYMMDD.")
     seq_nums: Annotated[str, Field(max_length=100_000)] = Field(
         description='Closed ranges, as "100-140,150".'
     )
@@ -198,9 +196,9 @@ class Query(Part):
     """Targets by what holds for them now; resolved once, when it first arrives."""
 
     instrument: Word = Field(description="Instrument, as LSSTCam.")
-    day_obs: int | None = Field(None, description="One night as YYYYMMDD.")
-    day_obs_min: int | None = Field(None, description="First night (inclusive).")
-    day_obs_max: int | None = Field(None, description="Last night (inclusive).")
+    day_obs: Night | None = Field(None, description="One night as YYYYMMDD.")
+    day_obs_min: Night | None = Field(None, description="First night (inclusive).")
+    day_obs_max: Night | None = Field(None, description="Last night (inclusive).")
     seq_nums: Annotated[str, Field(max_length=100_000)] | None = Field(
         None, description='Closed ranges, as "100-140".'
     )

@@ -16,9 +16,10 @@ import msgspec
 
 from annolog.domain import history
 from annolog.domain.annotations import CONTENT_FIELDS, Operation, Verdict
+from annolog.domain.entries import Entry
 from annolog.domain.exposures import ExposureFact, fact_from_record
 from annolog.domain.flags import Rank, effective
-from annolog.domain.history import NONE, Review, Standing, Standings, Version
+from annolog.domain.history import Review, Standing, Standings, Version
 from annolog.domain.records import (
     ENTRY_KINDS,
     SWEEPING_KINDS,
@@ -26,11 +27,12 @@ from annolog.domain.records import (
     Record,
     blank,
 )
-from annolog.domain.entries import Entry
-from annolog.domain.targets import ExposureTarget
 from annolog.domain.vocabulary import Vocabulary
 
 _T = TypeVar("_T", str, int)
+
+STATEMENTS = frozenset({"revision", "review"})
+"""Kinds of records that count for targets, and that can be redacted."""
 
 MAX_CHANGE_INSTRUMENTS = 8
 """Instruments that a change names for those who filter; more: none, it goes to all."""
@@ -375,6 +377,7 @@ class Book:
         redactions: Iterable[tuple[UUID, UUID]],
         lists: Iterable[tuple[UUID, bytes]],
         waiting: Iterable[tuple[UUID, bytes]],
+        bodies: Iterable[tuple[UUID, bytes]] = (),
     ) -> None:
         """Take in what is here of the records asked for.
 
@@ -390,15 +393,23 @@ class Book:
             Those of them that are lists: id and keys.
         waiting
             (list, body) of statements that wait for one of them.
+        bodies
+            Those of them that are statements: id and body.
         """
         self._seen_records |= set(ids)
         self.known_records |= set(known)
-        self.redactions.update(redactions)
+        for revision_id, redaction_id in redactions:
+            self._note_redaction(revision_id, redaction_id)
+        for record_id, body in bodies:
+            self.bodies.setdefault(record_id, body)
         for list_id, keys in lists:
             self.known_lists.add(list_id)
             self.lists.setdefault(list_id, msgspec.json.decode(keys))
         for list_id, body in waiting:
-            self.waiting.setdefault(list_id, []).append(msgspec.json.decode(body))
+            fields = msgspec.json.decode(body)
+            self.waiting.setdefault(list_id, []).append(fields)
+            record_id = UUID(fields.get("revision_id") or fields["record_id"])
+            self.bodies.setdefault(record_id, body)
 
     # ------------------------------------------------------------ looking
 
@@ -447,11 +458,12 @@ class Book:
         list_id = record.record_id
         if list_id in self.known_lists:
             return
-        waiting = [
-            fields
-            for fields in self.waiting.get(list_id, [])
-            if not self._lacks(fields)
-        ]
+        waiting = self.waiting.pop(list_id, [])
+        try:
+            self._require_for(waiting, keys)
+        except NeedMore:
+            self.waiting[list_id] = waiting
+            raise
         self.known_lists.add(list_id)
         self.lists[list_id] = keys
         number = self._enter(record, "create", str(list_id), ())
@@ -474,6 +486,7 @@ class Book:
         if self._lacks(fields):
             self._enter(record, _operation(fields), fields["annotation_id"], (), fields=fields)
             list_id = UUID(fields["list_id"])
+            self.bodies[record.record_id] = record.body
             self.waiting.setdefault(list_id, []).append(fields)
             self.new_waiting.append((list_id, record.record_id))
             return
@@ -522,7 +535,7 @@ class Book:
     ) -> None:
         """Enter a fact about an exposure."""
         wants = Wants(keys=frozenset({fact.key}), facts=frozenset({fact.key}))
-        twin = fields.get("twin")
+        twin = fact.twin
         if twin is not None:
             wants |= Wants(keys=frozenset({twin}))
         self.require(wants)
@@ -561,10 +574,12 @@ class Book:
         """Enter a redaction and blank what it names, also what has yet to come."""
         ids = [UUID(one) for one in fields["revisions"]]
         annotation_id = UUID(fields["annotation_id"])
-        self.require(Wants(annotations=frozenset({annotation_id})))
+        self.require(
+            Wants(annotations=frozenset({annotation_id}), records=frozenset(ids))
+        )
         self._enter(record, "redact", str(annotation_id), (), fields=fields)
         for one in ids:
-            self.redactions[one] = record.record_id
+            self._note_redaction(one, record.record_id)
             if one in self.bodies:
                 body = blank(self.bodies[one], record.record_id)
                 self.bodies[one] = body
@@ -594,13 +609,15 @@ class Book:
         if record_id in self.known_records:
             return False
         redaction = self.redactions.get(record_id)
-        if redaction is not None:
+        if redaction is not None and record.kind in STATEMENTS:
             record = replace(record, body=blank(record.body, redaction))
         fields = record.fields()
         if record.kind == "target_list":
             self.enter_list(record, fields["keys"])
-        elif record.kind in ("revision", "review"):
+        elif record.kind in STATEMENTS:
             self.enter_statement(record, fields)
+            if "redacted_by" in fields:
+                self.blanked.append((record_id, record.body))
         elif record.kind in ENTRY_KINDS:
             self.enter_entry(record, fields["key"], fields["fields"])
         elif record.kind == "exposure":
@@ -632,15 +649,72 @@ class Book:
         """
         found: dict[int, tuple[Place, State]] = {}
         for class_id in self.touched:
-            place = self.representative(class_id)
-            state = state_of(
-                self._standing[class_id].values(), self.vocabulary, place.instrument
-            )
+            state = self.state_now(class_id)
             if state != self.states.get(class_id, NOTHING_SAID):
-                found[class_id] = (place, state)
+                found[class_id] = (self.representative(class_id), state)
+        return found
+
+    def state_now(self, class_id: int) -> State:
+        """Work out what holds for the targets of a class."""
+        place = self.representative(class_id)
+        return state_of(
+            self._standing[class_id].values(), self.vocabulary, place.instrument
+        )
+
+    def outdated(self, keys: Iterable[str]) -> set[int]:
+        """Give the classes of these targets whose states are not what now holds."""
+        classes = {self.places[key].class_id for key in keys}
+        return {
+            one
+            for one in classes
+            if self.state_now(one) != self.states.get(one, NOTHING_SAID)
+        }
+
+    def begun_anew(self) -> dict[UUID, Version]:
+        """Give the first revisions that came after others of their annotation.
+
+        Returns
+        -------
+        dict
+            Annotation -> its root, where the turn brought the root and other revisions
+            were stored before.
+        """
+        fresh = {version.revision_id for version, _, _ in self.new_versions}
+        found: dict[UUID, Version] = {}
+        for version, _, _ in self.new_versions:
+            known = self.versions[version.annotation_id]
+            first = history.root(known)
+            if first.revision_id in fresh and any(
+                one.revision_id not in fresh for one in known
+            ):
+                found[version.annotation_id] = first
         return found
 
     # ------------------------------------------------------------ inner works
+
+    def _note_redaction(self, revision_id: UUID, redaction_id: UUID) -> None:
+        """Remember of several redactions the least, as `blank` does."""
+        known = self.redactions.get(revision_id, redaction_id)
+        self.redactions[revision_id] = min(known, redaction_id)
+
+    def _require_for(
+        self, waiting: Sequence[Mapping[str, Any]], keys: Sequence[str]
+    ) -> None:
+        """Load all that may move when statements count whose list has come.
+
+        They are counted one after the other behind one number, so nothing may be
+        missing half way.
+        """
+        ids = frozenset(UUID(fields["annotation_id"]) for fields in waiting)
+        self.require(Wants(annotations=ids))
+        named = {
+            key
+            for annotation_id in ids
+            for version in self.versions.get(annotation_id, ())
+            for key in version.targets
+        }
+        if ids:
+            self.require(Wants(keys=frozenset(named | set(keys))))
 
     def _lacks(self, fields: Mapping[str, Any]) -> bool:
         """Tell whether the list of a statement's targets has yet to come."""
@@ -715,7 +789,7 @@ class Book:
             row = self.opened.pop((source_id, key), None)
             if row is None:
                 self.closed[source_id, place.target_id] = number
-            else:
+            elif row.from_number < number:
                 self.finished.append(replace(row, to_number=number))
             del self._standing[place.class_id][source_id, key]
             self.touched[place.class_id] = number
@@ -802,13 +876,13 @@ class Book:
             for key in members
             for other in self.vocabulary.joined.get(key, ())
         ]
+        # Which fact joins is said by the fact: an obs_id read of it here would join
+        # more or less as instruments and arrivals differ from site to site.
         edges += [
-            (key, twin)
-            for key, place in members.items()
+            (key, fact.twin)
+            for key in members
             for fact in self.facts.get(key, ())
-            if fact.obs_id is not None and place.instrument is not None
-            for twin in (ExposureTarget(place.instrument, None, fact.obs_id).key,)
-            if twin != key
+            if fact.twin is not None
         ]
         for one, other in edges:
             if other in groups and groups[one] is not groups[other]:

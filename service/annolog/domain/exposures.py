@@ -99,6 +99,9 @@ class ExposureFact:
         Who says it and what has happened.
     fields
         What is said, by name; JSON values, times as RFC 3339. Nulls say nothing.
+    twin
+        Key of the target by which the exposure was known while it had no id; the
+        fact makes both one. None where it says nothing of the kind.
     """
 
     key: str
@@ -107,6 +110,7 @@ class ExposureFact:
     source: Source
     event: Event
     fields: Mapping[str, Any]
+    twin: str | None = None
 
     @property
     def obs_id(self) -> str | None:
@@ -142,6 +146,7 @@ def fact_from_record(fields: Mapping[str, Any]) -> ExposureFact:
         source=Source(fields["source"]),
         event=Event(fields["event"]),
         fields=fields["fields"],
+        twin=fields.get("twin"),
     )
 
 

@@ -1,20 +1,17 @@
-"""What lists can be asked for: filters, orders and cursors, as data.
+"""What lists can be asked for: filters and cursors, as data.
 
 `AnnotationFilter` and `TargetFilter` declare every query parameter once: the API
-reads and documents them from here, storage turns them into SQL. An order is a tuple
-of columns that ends in a unique one; a cursor is the place of the last row in that
-order; `ranges_after` says which stretches of an index lie behind such a place. So a
-page costs the same at any depth, and rows that arrive meanwhile push none twice.
+reads and documents them from here, storage turns them into SQL. A cursor is the place
+of the last row in the list's order (`annolog.domain.orders`). `meant` puts what the
+vocabulary knows into a filter; cursors are of the filter as it was asked.
 """
 
 import base64
 import binascii
 import hashlib
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -24,13 +21,30 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
+from pydantic.json_schema import SkipJsonSchema
+from pydantic_core import PydanticCustomError
 from typing_extensions import override
 
 from annolog.domain.annotations import Moment
 from annolog.domain.errors import InvalidError
+from annolog.domain.instruments import Instruments
+from annolog.domain.orders import (
+    CURRENT_ORDERS,
+    HISTORY_ORDERS,
+    REVISION_ORDERS,
+    TARGET_ORDERS,
+    Key,
+    Order,
+    SortColumn,
+    Value,
+)
+from annolog.domain.seqnums import parse_ranges
+from annolog.domain.tags import expand_tag
+from annolog.domain.vocabulary import Vocabulary
 
 MAX_LIMIT = 1_000
 """Rows of one page, at most."""
@@ -43,187 +57,7 @@ NO_FLAG = "none"
 CURSOR_VERSION = 1
 """Layout of cursors; others are refused and the caller starts again."""
 
-_MAX_INT = 2**31 - 1
 _MAX_BIGINT = 2**63
-
-# ------------------------------------------------------------------ orders
-
-Value = datetime | UUID | int | str | None
-"""What a sort column may hold."""
-Key = tuple[Value, ...]
-"""Sort values of one row, in the order of the columns."""
-
-
-@dataclass(frozen=True, slots=True)
-class SortColumn:
-    """One column of an order.
-
-    Attributes
-    ----------
-    name
-        Column of the view table.
-    kind
-        What it holds: "time", "uuid", "int" or "text".
-    nullable
-        Whether it may be null. All nullable columns come before the others.
-    """
-
-    name: str
-    kind: Literal["time", "uuid", "int", "text"]
-    nullable: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """How a list is sorted.
-
-    Rows without a value in the first column come last in both directions. Within
-    equal first columns they come last when ascending and first when descending,
-    which is how an index is walked.
-
-    Attributes
-    ----------
-    name
-        As the parameter `order` writes it, without a sign.
-    columns
-        What it sorts by; the last column makes it unique.
-    descending
-        Whether greater values come first, in every column.
-    """
-
-    name: str
-    columns: tuple[SortColumn, ...]
-    descending: bool = False
-
-    @property
-    def word(self) -> str:
-        """The order as the parameter `order` writes it."""
-        return f"-{self.name}" if self.descending else self.name
-
-
-_ID = SortColumn("annotation_id", "uuid")
-
-CURRENT_ORDERS = {
-    "night": (
-        SortColumn("day_obs", "int", nullable=True),
-        SortColumn("seq_num", "int", nullable=True),
-        _ID,
-    ),
-    "created": (SortColumn("annotation_created_at", "time"), _ID),
-    "changed": (SortColumn("created_at", "time"), _ID),
-    "id": (_ID,),
-}
-"""Orders of annotations, each of them shown by its current revision."""
-
-REVISION_ORDERS = {
-    # By number, not by time: the order in which this site learnt of them.
-    "changed": (SortColumn("number", "int"),),
-    "id": (_ID, SortColumn("clock", "int"), SortColumn("revision_id", "uuid")),
-}
-"""Orders of all revisions."""
-
-TARGET_ORDERS = {
-    "night": (
-        SortColumn("instrument", "text", nullable=True),
-        SortColumn("day_obs", "int", nullable=True),
-        SortColumn("seq_num", "int", nullable=True),
-        SortColumn("target_id", "int"),
-    ),
-    "number": (SortColumn("number", "int"), SortColumn("target_id", "int")),
-}
-"""Orders of target states."""
-
-HISTORY_ORDERS = {
-    "revision": (SortColumn("clock", "int"), SortColumn("revision_id", "uuid")),
-    "review": (SortColumn("clock", "int"), SortColumn("review_id", "uuid")),
-}
-"""Order of an annotation's revisions and reviews: as they were said."""
-
-# ------------------------------------------------- stretches of an index
-
-
-@dataclass(frozen=True, slots=True)
-class Equal:
-    """The column has this value."""
-
-    column: str
-    value: Value
-
-
-@dataclass(frozen=True, slots=True)
-class IsNull:
-    """The column has no value."""
-
-    column: str
-
-
-@dataclass(frozen=True, slots=True)
-class NotNull:
-    """The column has a value."""
-
-    column: str
-
-
-@dataclass(frozen=True, slots=True)
-class Beyond:
-    """The columns come after these values, in the direction of the order."""
-
-    columns: tuple[str, ...]
-    values: Key
-
-
-Condition = Equal | IsNull | NotNull | Beyond
-Stretch = tuple[Condition, ...]
-"""Conditions that hold together: one contiguous stretch of the order's index."""
-
-
-def ranges_after(order: Order, after: Key | None) -> tuple[Stretch, ...]:
-    """Say which stretches of the index hold what comes after a row.
-
-    Parameters
-    ----------
-    order
-        The order of the list.
-    after
-        Sort values of the last row seen; None starts at the beginning.
-
-    Returns
-    -------
-    tuple of Stretch
-        Disjoint, in order: reading one after the other reads the rest of the list.
-
-    Notes
-    -----
-    One condition with `or` would say the same, but PostgreSQL then reads the index
-    from its beginning; nulls rule out a single row comparison.
-    """
-    columns = order.columns
-    first = columns[0]
-    if after is None:
-        if not first.nullable:
-            return ((),)
-        return ((NotNull(first.name),), (IsNull(first.name),))
-    free = next(i for i, column in enumerate(columns) if not column.nullable)
-
-    def same(upto: int) -> Stretch:
-        return tuple(
-            IsNull(column.name) if value is None else Equal(column.name, value)
-            for column, value in zip(columns[:upto], after, strict=False)
-        )
-
-    tail = Beyond(tuple(c.name for c in columns[free:]), tuple(after[free:]))
-    found: list[Stretch] = [(*same(free), tail)]
-    for place in range(free - 1, -1, -1):
-        name, value = columns[place].name, after[place]
-        nulls_last = place == 0 or not order.descending
-        if value is not None:
-            found.append((*same(place), Beyond((name,), (value,))))
-            if nulls_last:
-                found.append((*same(place), IsNull(name)))
-        elif not nulls_last:
-            found.append((*same(place), NotNull(name)))
-    return tuple(found)
-
 
 # ----------------------------------------------------------------- cursors
 
@@ -288,50 +122,8 @@ KindWord = Literal[
     "exposure", "detector", "dataset", "record", "gap", "night", "collection", "set"
 ]
 
-_RANGE = re.compile(r"\s*(\d{1,10})\s*(?:-\s*(\d{1,10})\s*)?")
-
-
-def seq_ranges(text: str) -> tuple[tuple[int, int], ...]:
-    """Read closed ranges of sequence numbers.
-
-    Parameters
-    ----------
-    text
-        As "100-140,150".
-
-    Returns
-    -------
-    tuple of (int, int)
-        First and last of each range (both inclusive), sorted, merged where they meet.
-
-    Raises
-    ------
-    ValueError
-        It is not written like that.
-    """
-    found: list[tuple[int, int]] = []
-    for part in text.split(","):
-        match = _RANGE.fullmatch(part)
-        if match is None:
-            msg = f"has {part.strip()[:40]!r}; write ranges as 100-140,150"
-            raise ValueError(msg)
-        first = int(match[1])
-        last = int(match[2] or first)
-        if last < first or last > _MAX_INT:
-            msg = f"has {part.strip()!r}, which ends before it begins or is too large"
-            raise ValueError(msg)
-        found.append((first, last))
-    found.sort()
-    merged: list[tuple[int, int]] = []
-    for first, last in found:
-        if merged and first <= merged[-1][1] + 1:
-            merged[-1] = (merged[-1][0], max(last, merged[-1][1]))
-        else:
-            merged.append((first, last))
-    if len(merged) > MAX_SEQ_RANGES:
-        msg = f"has {len(merged)} ranges; at most {MAX_SEQ_RANGES} are taken"
-        raise ValueError(msg)
-    return tuple(merged)
+Format = Literal["json", "ndjson", "csv"]
+"""How a list may be written."""
 
 
 class PageFilter(BaseModel):
@@ -339,8 +131,8 @@ class PageFilter(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    paging: ClassVar[frozenset[str]] = frozenset({"limit", "cursor"})
-    """Fields that do not change what is listed, only how much of it at once."""
+    paging: ClassVar[frozenset[str]] = frozenset({"limit", "cursor", "format", "count"})
+    """Fields that do not change what is listed, only how much of it and how."""
 
     limit: Annotated[int, Field(ge=1, le=MAX_LIMIT)] = Field(
         50, description="Rows of the page."
@@ -349,6 +141,9 @@ class PageFilter(BaseModel):
         None,
         description="Where to go on: `next` of the page before, asked for with the "
         "same filters and order.",
+    )
+    format: Format | None = Field(
+        None, description="How the list is written; without it `Accept` decides."
     )
 
     @property
@@ -440,8 +235,9 @@ class PageFilter(BaseModel):
 class HistoryFilter(PageFilter):
     """All revisions, or all reviews, of one annotation, oldest first."""
 
-    annotation_id: UUID
-    of: Literal["revision", "review"]
+    # Said by the path, not by a parameter.
+    annotation_id: SkipJsonSchema[UUID]
+    of: SkipJsonSchema[Literal["revision", "review"]]
 
     @property
     @override
@@ -451,8 +247,13 @@ class HistoryFilter(PageFilter):
 
 
 class ListFilter(PageFilter):
-    """A list of what has a place in nights."""
+    """A list of what has to do with targets."""
 
+    count: bool = Field(
+        False,
+        description="Also count the whole list: exact to 10,000 (a single night "
+        'always), then "10000+".',
+    )
     instrument: Words = Field(
         default=(), description="Instrument, as LSSTCam; repeat for any of several."
     )
@@ -462,13 +263,49 @@ class ListFilter(PageFilter):
     seq_nums: Annotated[str, Field(max_length=20_000)] | None = Field(
         None, description='Closed ranges of sequence numbers, as "100-140,150".'
     )
+    target: TargetNames = Field(
+        default=(),
+        description="Key or name of a target; repeat for any of several. Targets that "
+        "are known to be the same are found under each name.",
+    )
+    target_kind: Annotated[
+        tuple[KindWord, ...], BeforeValidator(_many), Field(max_length=8)
+    ] = Field(default=(), description="Kind of target; repeat for any of several.")
+    tags_any: Words = Field(
+        default=(),
+        description="With any of these tags, or of their aliases; repeat the "
+        "parameter.",
+    )
+    tags_all: Words = Field(
+        default=(),
+        description="With all of these tags, each under any of its names; repeat the "
+        "parameter.",
+    )
+    tags_none: Words = Field(
+        default=(),
+        description="With none of these tags or of their aliases; repeat the "
+        "parameter.",
+    )
+    tags_each: SkipJsonSchema[tuple[tuple[str, ...], ...]] = ()
+    # Of each group at least one: what `tags_all` comes to, once aliases are known.
 
     @field_validator("seq_nums")
     @classmethod
     def _read_ranges(cls, value: str | None) -> str | None:
         if value is not None:
-            seq_ranges(value)
+            try:
+                ranges = parse_ranges(value).ranges
+            except InvalidError as error:
+                raise PydanticCustomError("invalid_seq_nums", error.detail) from None
+            if len(ranges) > MAX_SEQ_RANGES:
+                msg = f"has {len(ranges)} ranges; at most {MAX_SEQ_RANGES} are taken"
+                raise ValueError(msg)
         return value
+
+    @field_validator("tags_any", "tags_all", "tags_none")
+    @classmethod
+    def _lower(cls, value: Sequence[str]) -> tuple[str, ...]:
+        return tuple(tag.lower() for tag in value)
 
     @model_validator(mode="after")
     def _nights(self) -> Self:
@@ -487,22 +324,20 @@ class ListFilter(PageFilter):
         return self.day_obs or self.day_obs_min, self.day_obs or self.day_obs_max
 
     @property
+    def one_night(self) -> bool:
+        """Whether a single night is asked for."""
+        low, high = self.nights
+        return low is not None and low == high
+
+    @property
     def ranges(self) -> tuple[tuple[int, int], ...]:
         """Ranges of sequence numbers, both ends inclusive; empty for all."""
-        return seq_ranges(self.seq_nums) if self.seq_nums else ()
+        return parse_ranges(self.seq_nums).ranges if self.seq_nums else ()
 
 
 class AnnotationFilter(ListFilter):
     """Which annotations, in which order."""
 
-    target: TargetNames = Field(
-        default=(),
-        description="Key or name of a target; repeat for any of several. Targets that "
-        "are known to be the same are found under each name.",
-    )
-    target_kind: Annotated[
-        tuple[KindWord, ...], BeforeValidator(_many), Field(max_length=8)
-    ] = Field(default=(), description="Kind of target; repeat for any of several.")
     flag: Words = Field(
         default=(),
         description="Flag of the statement itself, `none` for no flag; repeat for any "
@@ -516,16 +351,11 @@ class AnnotationFilter(ListFilter):
     disputed: bool | None = Field(
         None, description="Only with (true) or without (false) a disputed target."
     )
-    tags_any: Words = Field(
-        default=(), description="With any of these tags; repeat the parameter."
+    author: Words = Field(
+        default=(),
+        description="Author, under any name that leads to the same one; repeat for "
+        "any of several.",
     )
-    tags_all: Words = Field(
-        default=(), description="With all of these tags; repeat the parameter."
-    )
-    tags_none: Words = Field(
-        default=(), description="With none of these tags; repeat the parameter."
-    )
-    author: Words = Field(default=(), description="Author; repeat for any of several.")
     author_kind: AuthorKind | None = Field(None, description="Person or program.")
     check: Words = Field(
         default=(),
@@ -594,10 +424,13 @@ class AnnotationFilter(ListFilter):
         "change or by id; `-` is descending.",
     )
 
-    @field_validator("tags_any", "tags_all", "tags_none")
+    @field_validator("contains")
     @classmethod
-    def _lower(cls, value: Sequence[str]) -> tuple[str, ...]:
-        return tuple(tag.lower() for tag in value)
+    def _uncounted(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and info.data.get("count"):
+            msg = "cannot be counted; leave out count or contains"
+            raise ValueError(msg)
+        return value
 
     @model_validator(mode="before")
     @classmethod
@@ -651,12 +484,6 @@ class AnnotationFilter(ListFilter):
 class TargetFilter(ListFilter):
     """Which targets' states, in which order."""
 
-    target: TargetNames = Field(
-        default=(), description="Key or name of a target; repeat for any of several."
-    )
-    target_kind: Annotated[
-        tuple[KindWord, ...], BeforeValidator(_many), Field(max_length=8)
-    ] = Field(default=(), description="Kind of target; repeat for any of several.")
     flag: Words = Field(
         default=(),
         description="Effective flag, `none` for no flag; repeat for any of several.",
@@ -670,15 +497,6 @@ class TargetFilter(ListFilter):
     follow_up: bool | None = Field(
         None, description="Only with (true) or without (false) an open follow-up."
     )
-    tags_any: Words = Field(
-        default=(), description="With any of these tags; repeat the parameter."
-    )
-    tags_all: Words = Field(
-        default=(), description="With all of these tags; repeat the parameter."
-    )
-    tags_none: Words = Field(
-        default=(), description="With none of these tags; repeat the parameter."
-    )
     empty: bool = Field(
         False, description="Also targets of which nothing is said any more."
     )
@@ -688,14 +506,57 @@ class TargetFilter(ListFilter):
         "the last change; `-` is descending.",
     )
 
-    @field_validator("tags_any", "tags_all", "tags_none")
-    @classmethod
-    def _lower(cls, value: Sequence[str]) -> tuple[str, ...]:
-        return tuple(tag.lower() for tag in value)
-
     @property
     @override
     def ordering(self) -> Order:
         """The order of the list."""
         name = self.order.lstrip("-")
         return Order(name, TARGET_ORDERS[name], descending=self.order.startswith("-"))
+
+
+FilterT = TypeVar("FilterT", bound=ListFilter)
+
+
+def meant(asked: FilterT, vocabulary: Vocabulary, instruments: Instruments) -> FilterT:
+    """Put into a filter what the vocabulary knows of the words in it.
+
+    Parameters
+    ----------
+    asked
+        The filter as it was asked.
+    vocabulary
+        Gives the aliases of tags and authors.
+    instruments
+        Gives the instruments, which may be asked for by an alias too.
+
+    Returns
+    -------
+    ListFilter
+        With the canonical names of instruments, and with every name under which what
+        is looked for may be stored.
+
+    Raises
+    ------
+    InvalidError
+        If an instrument is unknown (`unknown_instrument`, with the nearest names).
+    """
+    names = {instruments.require(n, "?instrument").name for n in asked.instrument}
+    homes: set[str | None] = {*names} or {None}
+
+    def stored(tag: str) -> set[str]:
+        return {word for home in homes for word in expand_tag(tag, vocabulary, home)}
+
+    def any_of(tags: Iterable[str]) -> tuple[str, ...]:
+        return tuple(sorted({word for tag in tags for word in stored(tag)}))
+
+    found: dict[str, object] = {
+        "instrument": tuple(sorted(names)),
+        "tags_any": any_of(asked.tags_any),
+        "tags_all": (),
+        "tags_each": tuple(tuple(sorted(stored(tag))) for tag in asked.tags_all),
+        "tags_none": any_of(asked.tags_none),
+    }
+    if isinstance(asked, AnnotationFilter):
+        written = {name for one in asked.author for name in vocabulary.names_of(one)}
+        found["author"] = tuple(sorted(written))
+    return asked.model_copy(update=found)

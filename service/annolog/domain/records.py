@@ -40,12 +40,12 @@ REDACTED_FIELDS = {"text": "", "urls": [], "reason": ""}
 """What a redaction blanks, and what it leaves there."""
 
 
-def canonical(value: Any) -> bytes:
+def canonical(value: object) -> bytes:
     """Write a value as canonical JSON."""
     return msgspec.json.encode(value, order="deterministic")
 
 
-def digest(value: Any) -> bytes:
+def digest(value: object) -> bytes:
     """Give the SHA-256 of a value's canonical JSON (32 bytes)."""
     return hashlib.sha256(canonical(value)).digest()
 
@@ -126,7 +126,7 @@ class Sender:
     user_agent: str | None
 
 
-def seal(
+def seal(  # noqa: PLR0913 - the members of a record, each by its name
     *,
     kind: str,
     record_id: UUID,
@@ -254,8 +254,10 @@ def list_record(list_id: UUID, keys: bytes, origin: Origin, number: int) -> Reco
     It is named by its content, so it has neither author nor clock, and two sites that
     make the same list have made the same record.
     """
-    body = b'{"keys":' + keys + b',"kind":"target_list","list_id":"%s"}' % (
-        str(list_id).encode()
+    body = (
+        b'{"keys":'
+        + keys
+        + b',"kind":"target_list","list_id":"%s"}' % (str(list_id).encode())
     )
     return Record(
         list_id,

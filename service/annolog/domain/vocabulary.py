@@ -303,6 +303,23 @@ class Vocabulary:
         """
         return self.aliases.get(name, name)
 
+    def names_of(self, name: str) -> frozenset[str]:
+        """Give all names under which an author may have spoken.
+
+        Parameters
+        ----------
+        name
+            Any of them.
+
+        Returns
+        -------
+        frozenset of str
+            The name, the author it leads to, and all that lead to the same one.
+        """
+        author = self.author(name)
+        others = (alias for alias, end in self.aliases.items() if end == author)
+        return frozenset({name, author, *others})
+
     def voter(self, voter: str) -> str:
         """Give the voter that a voter's name leads to.
 

@@ -4,21 +4,11 @@ from uuid import UUID
 
 import asyncpg
 
+from annolog.storage.conditions import fill
 from annolog.storage.database import Connection
-from annolog.storage.lists import AnnotationRow
+from annolog.storage.lists import BODIES, ROW, AnnotationRow
 
-_SHOWN = """
-select r.number, r.annotation_id, r.revision_id, r.annotation_created_at,
-       r.current_from is not null and r.current_to is null as current,
-       r.current_from is not null and r.current_to is null and r.operation <> 'retract'
-         and (r.target_count = 0 or exists (
-           select from said s where s.source_id = r.annotation_id
-                                and s.to_number is null)) as counted,
-       b.body, l.keys
-  from revision r
-  join record b on b.record_id = r.revision_id
-  left join target_list l on l.list_id = r.list_id
-"""
+_SHOWN = fill("select {row} from revision r {bodies}", row=ROW, bodies=BODIES)
 
 
 async def current(conn: Connection, annotation_id: UUID) -> AnnotationRow | None:

@@ -294,10 +294,7 @@ async def reading(
             try:
                 yield connection
             except Exception as error:
-                # A session that the server ended while it was idle leaves asyncpg in
-                # the middle of an operation that never ends; lent again, it would
-                # fail every time.
-                if is_away(error) and not isinstance(error, _SESSION_GOES_ON):
+                if has_ended(error):
                     connection.terminate()
                 raise
 
@@ -354,9 +351,32 @@ def is_away(error: BaseException) -> bool:
         # asyncpg has one class for "connection is closed" and for wrong use of it.
         words = str(error)
         return "clos" in words or "released" in words
-    # OSError as a whole would take in a missing file; a refused or unreachable
-    # address comes as OSError itself, never as another subclass.
-    return isinstance(error, _AWAY) or type(error).__name__ in {"OSError", "gaierror"}
+    # OSError as a whole would take in a missing file. What an address causes names no
+    # file: not even FileNotFoundError, where a server's socket of a path is gone.
+    return isinstance(error, _AWAY) or (
+        isinstance(error, OSError) and error.filename is None
+    )
+
+
+def has_ended(error: BaseException) -> bool:
+    """Say whether an error means that its session is of no use any more.
+
+    A session that the server ended while it was idle leaves asyncpg in the middle of
+    an operation that never ends; lent again, it would fail every time. So such a
+    connection is dropped, not rolled back.
+
+    Parameters
+    ----------
+    error
+        What a statement raised.
+
+    Returns
+    -------
+    bool
+        False where the session only lost its transaction, or the error is none of the
+        database's being away.
+    """
+    return is_away(error) and not isinstance(error, _SESSION_GOES_ON)
 
 
 @contextmanager

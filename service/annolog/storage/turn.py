@@ -141,7 +141,7 @@ async def _load_annotations(
     )
     bodies, reviews = row["bodies"] or [], row["reviews"] or []
     lists: list[tuple[UUID, bytes]] = []
-    if bodies:
+    if bodies or reviews:
         lists = [
             (one["list_id"], one["keys"])
             for one in await conn.fetch(
@@ -262,7 +262,11 @@ async def _load_facts(conn: Connection, book: Book, keys: Iterable[str]) -> None
 async def _load_records(conn: Connection, book: Book, ids: Iterable[UUID]) -> None:
     wanted = list(ids)
     known = await conn.fetch(
-        "select record_id from record where record_id = any($1)", wanted
+        """
+        select record_id, case when kind in ('revision', 'review') then body end as body
+          from record where record_id = any($1)
+        """,
+        wanted,
     )
     redactions = await conn.fetch(
         """
@@ -287,6 +291,7 @@ async def _load_records(conn: Connection, book: Book, ids: Iterable[UUID]) -> No
         [(r["revision_id"], r["record_id"]) for r in redactions],
         [(r["list_id"], r["keys"]) for r in lists],
         [(r["list_id"], r["body"]) for r in waiting],
+        [(r["record_id"], r["body"]) for r in known if r["body"] is not None],
     )
 
 
@@ -304,9 +309,18 @@ async def write(conn: Connection, book: Book, now: datetime) -> None:
     """
     if not book.entered:
         return
-    await _write_log_and_statements(conn, book, now)
+    await conn.execute(WRITE, *arguments(book, now))
     if book.closed or book.ended or book.counted:
         await _close(conn, book)
+    begun_anew = book.begun_anew()
+    if begun_anew:
+        await conn.executemany(
+            "update revision set annotation_created_at = $2 where annotation_id = $1",
+            [
+                (one, _created_at(book, first.revision_id))
+                for one, first in begun_anew.items()
+            ],
+        )
     if book.new_reviews:
         await _write_reviews(conn, book)
     if book.new_entries:
@@ -342,32 +356,23 @@ async def write(conn: Connection, book: Book, now: datetime) -> None:
     await _write_others(conn, book)
 
 
-async def _write_log_and_statements(
-    conn: Connection, book: Book, now: datetime
-) -> None:
-    """Write what every turn writes, in one statement."""
-    log, revisions, said, states = (
-        _log_columns(book.entered),
-        _revision_columns(book),
-        _said_columns([*book.finished, *book.opened.values()]),
-        _state_columns(book),
-    )
+def arguments(book: Book, now: datetime) -> list[Any]:
+    """Give the arguments of `WRITE`: all that every turn writes, by columns."""
     lists = [e.record for e in book.entered if e.record.kind == "target_list"]
-    await conn.execute(
-        _WRITE,
-        *log,
+    return [
+        *_log_columns(book.entered),
         now,
         [one.record_id for one in lists],
         [_keys_of(one.body) for one in lists],
-        *revisions,
-        *said,
-        *states,
+        *_revision_columns(book),
+        *_said_columns([*book.finished, *book.opened.values()]),
+        *_state_columns(book),
         book.known.basis,
         f"{book.head}",
-    )
+    ]
 
 
-_WRITE = """
+WRITE = """
 with written_record as (
   insert into record (record_id, kind, clock, site_id, incarnation, origin_number,
                       hash, body)
@@ -492,7 +497,7 @@ def detail(entered: Entered) -> bytes:
         added=entered.added,
         removed=entered.removed,
         count=entered.target_count,
-        reason=fields.get("reason"),
+        reason=fields.get("reason") or None,
         actor=None
         if author is None
         else {
@@ -511,7 +516,6 @@ def _revision_columns(book: Book) -> list[list[Any]]:
         observed = fields.get("observed_at") or {}
         digest = fields.get("request_digest")
         beginning = root(book.versions[version.annotation_id])
-        begun = msgspec.json.decode(book.bodies[beginning.revision_id])["created_at"]
         rows.append(
             (
                 version.revision_id,
@@ -541,7 +545,7 @@ def _revision_columns(book: Book) -> list[list[Any]]:
                 bytes.fromhex(digest) if digest else None,
                 number,
                 book.current_from.get(version.revision_id),
-                times.parse(begun),
+                _created_at(book, beginning.revision_id),
                 book.ended.get(version.revision_id),
                 fields["text"].replace("\x00", " "),
             )
@@ -885,6 +889,10 @@ def _keys_of(body: bytes) -> bytes:
 
 def _json(fields: Any) -> str:
     return msgspec.json.encode(fields, order="deterministic").decode()
+
+
+def _created_at(book: Book, revision_id: UUID) -> datetime:
+    return times.parse(msgspec.json.decode(book.bodies[revision_id])["created_at"])
 
 
 def _uuid(text: str | None) -> UUID | None:
