@@ -1,3 +1,3 @@
-"""annolog: annotations and quality flags on an observatory's data."""
+"""Annotations and quality flags on an observatory's data."""
 
 __version__ = "0.1.0"

@@ -5,7 +5,6 @@ import contextlib
 from collections.abc import AsyncIterator
 from datetime import datetime
 from time import monotonic
-from typing import Any
 
 from litestar import Litestar
 from litestar.di import Provide
@@ -39,6 +38,7 @@ from annolog.domain.errors import AnnologError, UnavailableError
 from annolog.runtime import Runtime, opened
 from annolog.settings import Settings
 from annolog.storage import tokens
+from annolog.storage.changes import Lag
 from annolog.storage.database import begin, reading
 
 MAX_BODY = 20 * 1024 * 1024
@@ -177,7 +177,7 @@ class _Parts:
             raise RuntimeError(msg)
         return self._probe
 
-    async def log(self) -> Any:
+    async def log(self) -> tuple[int, Lag]:
         return await self.probe().log()
 
     def give_runtime(self) -> Runtime:

@@ -131,7 +131,9 @@ async def opened(
         )
         feed = Feed(url)
         await stack.enter_async_context(lane.running())
-        runtime = Runtime(site, reads, work, lane, feed, Resolver(reads, work, lane.known_keys))
+        runtime = Runtime(
+            site, reads, work, lane, feed, Resolver(reads, work, lane.known_keys)
+        )
         await receive.records(lane, work, entry_actions.shipped())
         feed.start()
         stack.push_async_callback(feed.close)

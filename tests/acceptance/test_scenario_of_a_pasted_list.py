@@ -1,10 +1,12 @@
 """Scenario 15 of the design: 10,000 pasted ids, of which not all are good."""
 
+from collections.abc import Collection
+from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from tests.support.seen import Event, Heard, Vote, a_list, vote
-from tests.support.service import Service, Shown, service
+from tests.support.seen import Event, Heard, Vote, a_list, scene, vote
+from tests.support.service import Service, Shown
 
 ANNOUNCED, FLAGGED, DOUBLED = 3_000, 6_700, 200
 """Names of each sort, which together with those below are 10,000."""
@@ -21,7 +23,7 @@ def key(day_obs: int, seq_num: int) -> str:
 async def test_the_preview_of_10000_pasted_ids_says_which_are_good_and_they_become_one(
     database_url: str,
 ) -> None:
-    async with service(database_url) as annolog:
+    async with scene(database_url) as annolog:
         announced = [key(20250610, n) for n in range(ANNOUNCED)]
         flagged = [key(20250611, n) for n in range(FLAGGED)]
         await announce(annolog, announced)
@@ -32,25 +34,14 @@ async def test_the_preview_of_10000_pasted_ids_says_which_are_good_and_they_beco
         )
         heard = await Heard.of(annolog)
 
-        never = [key(20250612, n) for n in range(NEVER_HEARD_OF)]
-        wrong = [f"20250613/{n}" for n in range(NO_SUCH_NUMBER)]
-        unclear = [f"{TWICE}/{n}" for n in range(AMBIGUOUS)]
-        # Once more by another name, as lists of several sources have it.
-        again = {f"MC_O_20250610_{n:06d}": announced[n] for n in range(DOUBLED)}
-        means = {one.partition("/")[2]: one for one in (*announced, *flagged, *never)}
-        means |= again
-        lines = [*means, *wrong, *unclear]
-        Random(15).shuffle(lines)
-        assert len(lines) == 10_000
+        pasted = Pasted.of(announced, flagged)
+        assert len(pasted.lines) == 10_000
 
-        shown = await preview(annolog, "\n".join(lines))
+        shown = await preview(annolog, "\n".join(pasted.lines))
 
-        names: dict[str, list[str]] = {}
-        for line in lines:
-            if line in means:
-                names.setdefault(means[line], []).append(line)
         good = {*announced, *flagged}
         before = dict.fromkeys(flagged, bots_alone(vote(doubt)))
+        names = pasted.names
         assert shown["count"] == len(names) == len(good) + NEVER_HEARD_OF
         assert [
             (one["key"], one["name"], one["known"], state_of(one))
@@ -59,37 +50,11 @@ async def test_the_preview_of_10000_pasted_ids_says_which_are_good_and_they_beco
             (one, written[0], one in good, before.get(one))
             for one, written in names.items()
         ]
-        assert [(one["name"], one["key"]) for one in shown["unknown"]] == [
-            *((line, None) for line in lines if line in wrong),
-            *((names[one][0], one) for one in names if one in never),
-        ]
-        assert shown["ambiguous"] == [
-            {
-                "name": line,
-                "candidates": [
-                    key(TWICE, unclear.index(line)),
-                    of_controller_c(unclear.index(line)),
-                ],
-            }
-            for line in lines
-            if line in unclear
-        ]
-        doubled = {one["key"]: one["names"] for one in shown["doubled"]}
-        assert doubled == {
-            one: written for one, written in names.items() if len(written) > 1
-        }
-        assert len(shown["doubled"]) == len(doubled) == DOUBLED
-        assert [(one["value"], one["code"]) for one in shown["problems"]] == [
-            (line, "unknown" if line in wrong else "ambiguous")
-            for line in lines
-            if line in wrong or line in unclear
-        ]
-        assert shown["holes"] == []
-        assert shown["accepted"] is False
+        assert_says_what_is_not_good(shown, pasted, good)
         # Looking wrote nothing, and what is not clear is not written either.
         refused = await annolog.post(
             "/annotations",
-            {"targets": [f"LSSTCam/{line}" for line in lines], "flag": "junk"},
+            {"targets": [f"LSSTCam/{line}" for line in pasted.lines], "flag": "junk"},
         )
         assert refused.status_code == 422
         assert refused.json()["problem_count"] == NO_SUCH_NUMBER + AMBIGUOUS
@@ -121,6 +86,70 @@ async def test_the_preview_of_10000_pasted_ids_says_which_are_good_and_they_beco
         assert (body["complete"], body["added_count"]) == (False, 9_700)
         assert len(listed) > 5_000
         assert body["link"] == f"/annolog/v1/annotations/{junk['annotation_id']}"
+
+
+@dataclass(frozen=True, slots=True)
+class Pasted:
+    """A list as people paste it.
+
+    Attributes
+    ----------
+    lines
+        All of it, in disorder.
+    names
+        What stands for each target, in the order of the list.
+    wrong, unclear
+        Lines that name no exposure, and those that may name two.
+    """
+
+    lines: list[str]
+    names: dict[str, list[str]]
+    wrong: list[str]
+    unclear: list[str]
+
+    @classmethod
+    def of(cls, announced: list[str], flagged: list[str]) -> "Pasted":
+        """Mix good names with some of each sort that is not."""
+        never = [key(20250612, n) for n in range(NEVER_HEARD_OF)]
+        means = {one.partition("/")[2]: one for one in (*announced, *flagged, *never)}
+        # Once more by another name, as lists of several sources have it.
+        means |= {f"MC_O_20250610_{n:06d}": announced[n] for n in range(DOUBLED)}
+        wrong = [f"20250613/{n}" for n in range(NO_SUCH_NUMBER)]
+        unclear = [f"{TWICE}/{n}" for n in range(AMBIGUOUS)]
+        lines = [*means, *wrong, *unclear]
+        Random(15).shuffle(lines)
+        names: dict[str, list[str]] = {}
+        for line in lines:
+            if line in means:
+                names.setdefault(means[line], []).append(line)
+        return cls(lines, names, wrong, unclear)
+
+
+def assert_says_what_is_not_good(
+    shown: Shown, pasted: Pasted, good: Collection[str]
+) -> None:
+    lines, names = pasted.lines, pasted.names
+    assert [(one["name"], one["key"]) for one in shown["unknown"]] == [
+        *((line, None) for line in lines if line in pasted.wrong),
+        *((written[0], one) for one, written in names.items() if one not in good),
+    ]
+    candidates = {
+        line: [key(TWICE, number), of_controller_c(number)]
+        for number, line in enumerate(pasted.unclear)
+    }
+    assert [(one["name"], one["candidates"]) for one in shown["ambiguous"]] == [
+        (line, candidates[line]) for line in lines if line in candidates
+    ]
+    doubled = {one: written for one, written in names.items() if len(written) > 1}
+    assert {one["key"]: one["names"] for one in shown["doubled"]} == doubled
+    assert len(shown["doubled"]) == len(doubled) == DOUBLED
+    assert [(one["value"], one["code"]) for one in shown["problems"]] == [
+        (line, "unknown" if line in pasted.wrong else "ambiguous")
+        for line in lines
+        if line in pasted.wrong or line in pasted.unclear
+    ]
+    assert shown["holes"] == []
+    assert shown["accepted"] is False
 
 
 async def announce(annolog: Service, keys: list[str]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from annolog.domain.entries import Policy
+from tests.support.night import key
 from tests.support.seen import (
     NOTHING,
     Event,
@@ -15,14 +16,11 @@ from tests.support.seen import (
     a_list,
     all_seen,
     held,
+    scene,
     seen,
     vote,
 )
-from tests.support.service import Service, service
-
-
-def key(seq_num: int) -> str:
-    return f"exposure:LSSTCam/20250610{seq_num:05d}"
+from tests.support.service import Service
 
 
 def keys(first: int, last: int) -> list[str]:
@@ -35,7 +33,7 @@ def keys(first: int, last: int) -> list[str]:
 async def test_a_scientist_confirms_38_of_a_bots_40_and_rejects_2(
     database_url: str,
 ) -> None:
-    async with service(database_url) as annolog:
+    async with scene(database_url) as annolog:
         heard = await Heard.of(annolog)
         looked, rest, wrong = keys(1, 3), keys(4, 38), keys(39, 40)
 
@@ -69,9 +67,7 @@ async def test_a_scientist_confirms_38_of_a_bots_40_and_rejects_2(
         by_scientist = vote(confirmed, "junk")
 
         assert await all_seen(annolog, rest) == 35 * [
-            held(
-                "junk", decided=[by_scientist], agrees=[by_bot], tags=donuts, notes=1
-            )
+            held("junk", decided=[by_scientist], agrees=[by_bot], tags=donuts, notes=1)
         ]
         assert await all_seen(annolog, looked) == 3 * [
             held(
@@ -114,7 +110,7 @@ async def test_a_scientist_confirms_38_of_a_bots_40_and_rejects_2(
 async def test_of_58_junk_the_author_clears_2_and_another_person_objects_to_1(
     database_url: str,
 ) -> None:
-    async with service(database_url) as annolog:
+    async with scene(database_url) as annolog:
         heard = await Heard.of(annolog)
         everything = keys(101, 158)
         cleared, doubted, kept = everything[:2], everything[2], everything[3:]
@@ -177,6 +173,7 @@ async def test_of_58_junk_the_author_clears_2_and_another_person_objects_to_1(
         ]
         assert await flags_told(annolog, doubted) == [
             ("vote", "observer", "junk", False),
+            ("edit", "observer", "junk", False),
             ("vote", "colleague", "junk", True),
             ("edit", "colleague", "junk", False),
             ("edit", "colleague", "junk", True),
@@ -190,7 +187,7 @@ async def test_of_58_junk_the_author_clears_2_and_another_person_objects_to_1(
 async def test_a_bots_new_version_takes_12_of_its_40_back_and_28_stay(
     database_url: str,
 ) -> None:
-    async with service(database_url) as annolog:
+    async with scene(database_url) as annolog:
         heard = await Heard.of(annolog)
         everything = keys(201, 240)
         taken_back, stay = everything[:12], everything[12:]
@@ -253,7 +250,7 @@ async def test_a_bots_new_version_takes_12_of_its_40_back_and_28_stay(
 async def test_a_curators_casual_good_settles_nothing_and_a_settling_one_does(
     database_url: str, way: str
 ) -> None:
-    async with service(database_url) as annolog:
+    async with scene(database_url) as annolog:
         heard = await Heard.of(annolog)
         one = key(301)
         junk = await annolog.say(one, by="observer", flag="junk")
@@ -304,7 +301,7 @@ async def test_a_curators_casual_good_settles_nothing_and_a_settling_one_does(
 async def test_mending_a_typing_error_in_the_morning_renews_no_vote(
     database_url: str,
 ) -> None:
-    async with service(database_url) as annolog:
+    async with scene(database_url) as annolog:
         # Where the latest vote rules, a renewed one would turn the flag round.
         await annolog.set_entry(Policy(instrument="LSSTCam", rule="latest"))
         heard = await Heard.of(annolog)
@@ -330,9 +327,7 @@ async def test_mending_a_typing_error_in_the_morning_renews_no_vote(
         assert await heard.news() == [
             Event("revision", "create", "observer", (one,), count=1),
             Event("revision", "create", "colleague", (one,), count=1),
-            Event(
-                "revision", "edit", "observer", count=1, before={"text": "Trialed."}
-            ),
+            Event("revision", "edit", "observer", count=1, before={"text": "Trialed."}),
         ]
 
 

@@ -22,13 +22,13 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 
+from annolog import runtime
 from annolog.actions import annotations as actions
 from annolog.actions.lane import Desk
 from annolog.domain.annotations import AnnotationDraft
@@ -38,7 +38,6 @@ from annolog.domain.records import Origin
 from annolog.domain.roles import Actor, Role
 from annolog.domain.targets import columns, parse_key
 from annolog.local.postgres import Postgres
-from annolog.runtime import new_id
 from annolog.storage import database, entries, targets, turn
 from tests.benchmarks.http import Figures, drive, request
 
@@ -103,7 +102,7 @@ def service(url: str) -> Iterator[int]:
         "ANNOLOG_AUTH": "none",
         "ANNOLOG_SITE_ID": "bench",
     }
-    process = subprocess.Popen(  # noqa: S603 - our own program
+    process = subprocess.Popen(
         [sys.executable, "-m", "annolog.cli", "serve"],
         env=environment,
         stdout=subprocess.DEVNULL,
@@ -120,7 +119,7 @@ def service(url: str) -> Iterator[int]:
 def _wait(port: int) -> None:
     for _ in range(150):
         try:
-            with urllib.request.urlopen(  # noqa: S310 - loopback
+            with urllib.request.urlopen(
                 f"http://127.0.0.1:{port}/health/ready", timeout=1
             ):
                 return
@@ -138,9 +137,9 @@ async def raw_writes(url: str, batches: int) -> float:
     """
     connection = await database.connect(url, database.LANE)
     known = await entries.read(connection)
-    site = await connection.fetchrow("select site_id, incarnation from site")
+    site = await database.one_row(connection, "select site_id, incarnation from site")
     origin = Origin(site["site_id"], site["incarnation"])
-    now = datetime.now(UTC)
+    now = runtime.now()
     prepared = []
     head: int | None = None
     for batch in range(batches):
@@ -148,10 +147,12 @@ async def raw_writes(url: str, batches: int) -> float:
         await targets.add(
             connection, [(k, columns(parse_key(k), SHIPPED)) for k in sorted(set(keys))]
         )
-        book, _ = await turn.open_book(connection, origin, Known(known.vocabulary), keys)
+        book, _ = await turn.open_book(
+            connection, origin, Known(known.vocabulary), keys
+        )
         if head is not None:
             book.head = head
-        desk = Desk(book, now, lambda: new_id(now))
+        desk = Desk(book, now, lambda: runtime.new_id(now))
         for n, one in enumerate(keys):
             said = {**draft(n), "targets": [one]}
             actions.create(
@@ -222,7 +223,9 @@ def posts(port: int, count: int, concurrency: int, first: int) -> Figures:
 def main() -> int:
     """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3, help="rounds to take medians of")
+    parser.add_argument(
+        "--rounds", type=int, default=3, help="rounds to take medians of"
+    )
     parser.add_argument("--size", type=int, default=4000, help="requests of one round")
     asked = parser.parse_args()
     home = Path(tempfile.mkdtemp(prefix="annolog-bench-"))
@@ -262,17 +265,31 @@ def report(found: dict[str, list[Any]]) -> None:
     """Print medians, shares of the raw limit, and the goals."""
     raw_post = statistics.median(found["raw post"])
     raw_get = statistics.median(found["raw get"])
-    print(f"{'operation':<28}{'a second':>10}{'p50 ms':>9}{'p99 ms':>9}{'share':>8}{'goal':>7}")
-    rows = [(f"POST, concurrency {c}", f"post {c}", raw_post, g) for c, g in GOALS.items()]
+    lines = [_line("operation", "a second", "p50 ms", "p99 ms", "share", "goal")]
+    rows = [
+        (f"POST, concurrency {c}", f"post {c}", raw_post, goal)
+        for c, goal in GOALS.items()
+    ]
     rows.append(("GET by id, concurrency 16", "get 16", raw_get, GET_GOAL))
     for title, name, raw, goal in rows:
         rate = statistics.median(f.rate for f in found[name])
-        p50 = statistics.median(f.p50 for f in found[name])
-        p99 = statistics.median(f.p99 for f in found[name])
-        wanted = f"{goal:.0%}" if goal else "-"
-        print(f"{title:<28}{rate:>10.0f}{p50:>9.2f}{p99:>9.2f}{rate / raw:>8.0%}{wanted:>7}")
-    print(f"{'raw: 64 a turn, one lane':<28}{raw_post:>10.0f}")
-    print(f"{'raw: read by id':<28}{raw_get:>10.0f}")
+        lines.append(
+            _line(
+                title,
+                f"{rate:.0f}",
+                f"{statistics.median(f.p50 for f in found[name]):.2f}",
+                f"{statistics.median(f.p99 for f in found[name]):.2f}",
+                f"{rate / raw:.0%}",
+                f"{goal:.0%}" if goal else "-",
+            )
+        )
+    lines.append(_line("raw: 64 a turn, one lane", f"{raw_post:.0f}"))
+    lines.append(_line("raw: read by id", f"{raw_get:.0f}"))
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+def _line(title: str, *cells: str) -> str:
+    return f"{title:<28}" + "".join(f"{cell:>10}" for cell in cells)
 
 
 if __name__ == "__main__":

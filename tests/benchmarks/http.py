@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from typing_extensions import override
+
 
 @dataclass(frozen=True, slots=True)
 class Figures:
@@ -43,13 +45,16 @@ class _Connection(asyncio.Protocol):
         self._data = b""
         self._answer: asyncio.Future[int] | None = None
 
+    @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
 
+    @override
     def connection_lost(self, exc: Exception | None) -> None:
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(exc or ConnectionResetError())
 
+    @override
     def data_received(self, data: bytes) -> None:
         self._data += data
         head, found, rest = self._data.partition(b"\r\n\r\n")

@@ -1,21 +1,37 @@
 """What a scenario compares: states, votes and events as short values, all of them.
 
-    heard = await Heard.of(annolog)
-    junk = await annolog.say(key, flag="junk", tags=["donuts"])
-    assert await seen(annolog, key) == held(
-        "junk", decided=[vote(junk)], tags={"donuts": ["jdoe"]}, notes=1
-    )
-    assert await heard.news() == [Event("revision", "create", "jdoe", (key,), count=1)]
+    async with scene(database_url) as annolog:
+        heard = await Heard.of(annolog)
+        junk = await annolog.say(key, flag="junk", tags=["donuts"])
+        assert await seen(annolog, key) == held(
+            "junk", decided=[vote(junk)], tags={"donuts": ["jdoe"]}, notes=1
+        )
+        assert await heard.news() == [
+            Event("revision", "create", "jdoe", (key,), count=1)
+        ]
 
 A target that is compared is compared whole, and of the log everything is.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from annolog.actions import check
 from annolog.domain import times
-from tests.support.service import Service, Shown
+from annolog.storage import database
+from tests.support.service import Service, Shown, service
+
+
+@asynccontextmanager
+async def scene(database_url: str) -> AsyncIterator[Service]:
+    """Run the service; in the end every view must be what the records give."""
+    async with service(database_url) as annolog:
+        yield annolog
+        async with database.snapshot(annolog.runtime.reads) as connection:
+            report = await check.check_all(connection)
+        assert report.faults == []
 
 
 @dataclass(frozen=True, slots=True)

@@ -760,7 +760,7 @@ def _revision_of(versions: Sequence[Version], revision_id: UUID) -> Version:
     raise InvalidError.at("/revision_id", str(revision_id), reason, "unknown")
 
 
-def _same_review(
+def _same_review(  # noqa: PLR0913, PLR0917 - what makes two reviews the same
     book: Book,
     annotation_id: UUID,
     seen: Version,
@@ -821,7 +821,7 @@ def _place_keys(desk: Desk, keys: Sequence[str] | None) -> dict[str, Any]:
     return {"list_id": str(list_id)}
 
 
-def _revise(
+def _revise(  # noqa: PLR0913 - the members of a revision
     desk: Desk,
     speaker: Sender,
     *,

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, TypeVar
@@ -33,7 +33,7 @@ from annolog.storage.database import (
 )
 
 MOST_WORKS = 64
-"""Requests in one turn: more gain nothing, and make the others wait (storage design)."""
+"""Requests in one turn: more gain nothing, and make the others wait."""
 
 MOST_TARGETS = 1_000
 """Targets in one turn, unless one request alone has more."""
@@ -191,7 +191,7 @@ class Lane:
         return len(self._queue)
 
     @contextlib.asynccontextmanager
-    async def running(self) -> Any:
+    async def running(self) -> AsyncIterator["Lane"]:
         """Run turns while the block lasts; at its end the queue is worked off."""
         self._runner = asyncio.create_task(self._run(), name="annolog lane")
         try:
@@ -241,7 +241,7 @@ class Lane:
             self._in_turn = True
             try:
                 await self._serve(works)
-            except Exception as error:  # the lane outlives any single turn
+            except Exception as error:  # noqa: BLE001 - the lane outlives any turn
                 _log.exception("a turn of the lane failed")
                 _refuse(works, error)
             finally:
@@ -273,7 +273,7 @@ class Lane:
             await self._turn(works)
         except AnnologError as error:
             _refuse(works, error)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - each is answered, none raised
             if is_away(error):
                 _refuse(works, unavailable())
             elif len(works) == 1:
@@ -313,7 +313,8 @@ class Lane:
             now = self._now()
             desk = Desk(book, now, lambda: self._new_id(now))
             for work in works:
-                answers.append((work, await _decided(connection, desk, work)))
+                answer = await _decided(connection, desk, work)
+                answers.append((work, answer))
             await turn.write(connection, book, now)
             sent = True
             await connection.execute("commit" if book.entered else "rollback")
@@ -383,20 +384,26 @@ class Lane:
                         )
                     finally:
                         await connection.execute("rollback")
-                return found
             except Exception as error:
                 if not is_away(error):
                     raise
                 await asyncio.sleep(0.5)
+            else:
+                return found
         raise _outcome_unknown()
 
 
-async def _decided(connection: Connection, desk: Desk, work: Work[Any]) -> Any:
+async def _decided(connection: Connection, desk: Desk, work: Work[Any]) -> Any:  # noqa: ANN401 - whatever the decision gives
     """Decide one request, loading what it turns out to need."""
+    lacked: Wants | None = None
     while True:
         try:
             return work.decide(desk)
         except NeedMore as need:
+            if need.wants == lacked:
+                msg = f"what a decision needs is not there: {need.wants}"
+                raise LookupError(msg) from None
+            lacked = need.wants
             await turn.load(connection, desk.book, need.wants)
         except AnnologError as error:
             if work.alone:

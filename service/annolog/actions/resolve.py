@@ -22,8 +22,8 @@ from annolog.domain.annotations import Targets as Wanted
 from annolog.domain.errors import InvalidError, NotFoundError, Problem
 from annolog.domain.instruments import Instruments
 from annolog.domain.names import (
-    Named,
     Name,
+    Named,
     ObsIdName,
     SeqName,
     SetName,
@@ -254,43 +254,12 @@ class Resolver:
                     by_seq = await targets.by_seq_nums(connection, seqs)
                 if obs_ids:
                     by_name = await targets.by_obs_ids(connection, obs_ids)
+        known = _LookedUp(by_seq, by_name)
         seen: set[str] = set()
         for at, text, name in parsed:
-            match name:
-                case Named(target=SetTarget()) | SetName():
-                    reason = "data-ID sets cannot be annotated yet"
-                    problem = Problem(at, text, reason, "sets_not_available")
-                    found.problems.append(problem)
-                    continue
-                case Named():
-                    key = name.target.key
-                    if name.obs_id is not None:
-                        found.obs_ids += _obs_id_of(name)
-                case SeqName():
-                    known = by_seq.get((name.instrument, name.day_obs, name.seq_num), [])
-                    if len(known) != 1:
-                        found.problems.append(_unclear(at, text, known))
-                        if known:
-                            found.candidates[text] = [one.key for one in known]
-                        continue
-                    key = name.target_of(_exposure(known[0].key)).key
-                case ObsIdName():
-                    keys = by_name.get((name.instrument or "", name.obs_id), [])
-                    if len(keys) > 1:
-                        found.problems.append(_ambiguous(at, text, keys))
-                        found.candidates[text] = list(keys)
-                        continue
-                    target = (
-                        name.target_of(_exposure(keys[0])) if keys else name.unseen
-                    )
-                    if target is None:
-                        reason = (
-                            f"{text[:100]!r} is known to nobody; write its instrument "
-                            "too, as exposure:HSC/obs_id=HSCA01"
-                        )
-                        found.problems.append(Problem(at, text, reason, "unknown"))
-                        continue
-                    key = target.key
+            key = _key_of(name, at, text, known, found)
+            if key is None:
+                continue
             found.written.setdefault(key, []).append(text)
             if key in seen:
                 found.doubled.append(key)
@@ -304,9 +273,7 @@ class Resolver:
         self, wanted: SeqNums, instruments: Instruments, pointer: str
     ) -> Resolution:
         home = instruments.require(wanted.instrument, f"{pointer}/instrument")
-        numbers = seqnums.parse_ranges(
-            wanted.seq_nums, pointer=f"{pointer}/seq_nums"
-        )
+        numbers = seqnums.parse_ranges(wanted.seq_nums, pointer=f"{pointer}/seq_nums")
         async with reading(self._reads) as connection:
             seen = await targets.in_ranges(
                 connection, home.name, wanted.day_obs, numbers.ranges, MAX_TARGETS + 1
@@ -384,6 +351,59 @@ class Resolver:
                 raise NotFoundError(problem.reason, code="unknown_target")
             raise InvalidError(problem.reason, code=problem.code, problems=[problem])
         return found.keys[0]
+
+
+@dataclass(frozen=True, slots=True)
+class _LookedUp:
+    """What the look-ups of a list of names gave."""
+
+    by_seq: Mapping[tuple[str, int, int], list[targets.Seen]]
+    by_name: Mapping[tuple[str, str], list[str]]
+
+
+def _key_of(
+    name: Name, at: str, text: str, known: _LookedUp, found: Resolution
+) -> str | None:
+    """Give the key that a name means; None, and a problem, where it means none."""
+    match name:
+        case Named(target=SetTarget()) | SetName():
+            reason = "data-ID sets cannot be annotated yet"
+            found.problems.append(Problem(at, text, reason, "sets_not_available"))
+            return None
+        case Named():
+            if name.obs_id is not None:
+                found.obs_ids += _obs_id_of(name)
+            return name.target.key
+        case SeqName():
+            place = (name.instrument, name.day_obs, name.seq_num)
+            exposures = known.by_seq.get(place, [])
+            if len(exposures) == 1:
+                return name.target_of(_exposure(exposures[0].key)).key
+            found.problems.append(_unclear(at, text, exposures))
+            if exposures:
+                found.candidates[text] = [one.key for one in exposures]
+            return None
+        case ObsIdName():
+            return _key_of_obs_id(name, at, text, known, found)
+
+
+def _key_of_obs_id(
+    name: ObsIdName, at: str, text: str, known: _LookedUp, found: Resolution
+) -> str | None:
+    keys = known.by_name.get((name.instrument or "", name.obs_id), [])
+    if len(keys) > 1:
+        found.problems.append(_ambiguous(at, text, keys))
+        found.candidates[text] = list(keys)
+        return None
+    target = name.target_of(_exposure(keys[0])) if keys else name.unseen
+    if target is not None:
+        return target.key
+    reason = (
+        f"{text[:100]!r} is known to nobody; write its instrument too, as "
+        "exposure:HSC/obs_id=HSCA01"
+    )
+    found.problems.append(Problem(at, text, reason, "unknown"))
+    return None
 
 
 def _ids(wanted: Ids, instruments: Instruments, pointer: str) -> Resolution:

@@ -5,7 +5,7 @@ rules are in `actions.annotations` and below.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -18,7 +18,7 @@ from pydantic import Field
 
 from annolog.actions import annotations as actions
 from annolog.actions.annotations import Said
-from annolog.actions.lane import Work
+from annolog.actions.lane import Desk, Work
 from annolog.api import formats, problems
 from annolog.api.contract import ANNOTATION, REVIEW, contract
 from annolog.api.parameters import read_query
@@ -200,8 +200,8 @@ async def retract(
 @post(
     PREFIX + "/{annotation_id:uuid}/restore",
     summary="Say it again",
-    description="Restore a retracted annotation, or the words and targets of an earlier "
-    "revision. Needs If-Match.",
+    description="Restore a retracted annotation, or the words and targets of an "
+    "earlier revision. Needs If-Match.",
     status_code=200,
     **contract(
         takes=RestoreDraft,
@@ -273,8 +273,8 @@ async def review(
 @post(
     PREFIX + "/{annotation_id:uuid}/redact",
     summary="Blank words for good",
-    description="For admins: text and links of the revisions named are blanked in every "
-    "row, view and export; the fact remains.",
+    description="For admins: text and links of the revisions named are blanked in "
+    "every row, view and export; the fact remains.",
     status_code=201,
     **contract(
         takes=RedactionDraft,
@@ -429,7 +429,7 @@ async def _earlier(
 ) -> Said | None:
     """Give what the same request was answered with before, if it was."""
 
-    def decide(desk: actions.Desk) -> Said | None:
+    def decide(desk: Desk) -> Said | None:
         desk.book.require(Wants(annotations=frozenset({annotation_id})))
         known = desk.book.versions.get(annotation_id)
         if not known:
@@ -455,10 +455,10 @@ def _some_targets(draft: AnnotationDraft, at: str) -> None:
 
 
 async def _changed(
-    runtime: Runtime, annotation_id: UUID, decide: Any, size: int = 1
+    runtime: Runtime, annotation_id: UUID, decide: Callable[[Desk], Said], size: int = 1
 ) -> Response[bytes]:
     wants = Wants(annotations=frozenset({annotation_id}))
-    said: Said = await runtime.lane.submit(Work(decide, wants, size=size))
+    said = await runtime.lane.submit(Work(decide, wants, size=size))
     return await shown(runtime, said, status=200)
 
 
@@ -575,7 +575,7 @@ async def _all_or_nothing(
             wants |= work.wants
     done: dict[int, Said] = {}
 
-    def decide(desk: actions.Desk) -> list[Said]:
+    def decide(desk: Desk) -> list[Said]:
         # Asked again after more was loaded, it goes on where it stopped.
         for index, work in enumerate(works):
             if index not in done:

@@ -41,7 +41,7 @@ Schema = str | type[BaseModel] | PageOf
 """What a route may give: a model, one of the names above, or a page of either."""
 
 
-def contract(  # noqa: PLR0913 # each is a word of the contract, given by name
+def contract(  # each is a word of the contract, given by name
     *,
     takes: type[BaseModel] | None = None,
     asks: type[BaseModel] | None = None,

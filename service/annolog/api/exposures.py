@@ -229,10 +229,9 @@ async def _defined(
         wanted = {one.key for one in piece_of}
         async with reading(runtime.reads) as connection:
             held = await exposures.definitions(connection, wanted)
-        work: Work[list[bool]] = Work(
-            visit_actions.define(caller, piece_of, held), size=len(piece_of)
-        )
-        written += await runtime.lane.submit(work)
+        work = Work(visit_actions.define(caller, piece_of, held), size=len(piece_of))
+        done = await runtime.lane.submit(work)
+        written += done
     fresh = iter(written)
     return [
         one if isinstance(one, AnnologError) else (next(fresh), _visit(one))
@@ -302,12 +301,13 @@ async def _written(
     for first in range(0, len(facts), AT_ONCE):
         piece = facts[first : first + AT_ONCE]
         wanted = frozenset(key for fact in piece for key in fact.keys)
-        work: Work[list[bool]] = Work(
+        work = Work(
             actions.announce(caller, piece),
             Wants(keys=wanted, facts=wanted),
             size=len(piece),
         )
-        written += await runtime.lane.submit(work)
+        done = await runtime.lane.submit(work)
+        written += done
     return written
 
 

@@ -7,7 +7,7 @@ has passed the same checks. Only the operator of the database can start them.
 import contextlib
 import sys
 from collections.abc import AsyncIterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 import httpx
 
@@ -76,7 +76,7 @@ async def inside() -> AsyncIterator[Inside]:
     async with (
         app.lifespan(),
         httpx.AsyncClient(
-            transport=httpx.ASGITransport(app=app),
+            transport=httpx.ASGITransport(app=cast(Any, app)),
             base_url="http://annolog.invalid",
             headers={"User-Agent": "annologd"},
             timeout=60.0,

@@ -141,7 +141,7 @@ class Part(BaseModel):
 
 
 class Agent(Part):
-    """The program that judged, so that its statements can be told from a later run's."""
+    """The program that judged: its statements can be told from a later run's."""
 
     name: Word = Field(description="Name of the program.")
     version: Word | None = Field(None, description="Its version.")

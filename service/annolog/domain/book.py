@@ -247,9 +247,7 @@ def version_of(
     )
 
 
-def review_of(
-    fields: Mapping[str, Any], lists: Mapping[UUID, Sequence[str]]
-) -> Review:
+def review_of(fields: Mapping[str, Any], lists: Mapping[UUID, Sequence[str]]) -> Review:
     """Read of a review's body what the views need; lists as for `version_of`."""
     targets: frozenset[str] | None
     if fields.get("list_id"):
@@ -484,7 +482,9 @@ class Book:
             Its decoded body.
         """
         if self._lacks(fields):
-            self._enter(record, _operation(fields), fields["annotation_id"], (), fields=fields)
+            self._enter(
+                record, _operation(fields), fields["annotation_id"], (), fields=fields
+            )
             list_id = UUID(fields["list_id"])
             self.bodies[record.record_id] = record.body
             self.waiting.setdefault(list_id, []).append(fields)
@@ -735,7 +735,9 @@ class Book:
         was = history.standings(versions, reviews)
         if fields["kind"] == "review":
             review = review_of(fields, self.lists)
-            seen = next((v for v in versions if v.revision_id == review.revision_id), None)
+            seen = next(
+                (v for v in versions if v.revision_id == review.revision_id), None
+            )
             if review.targets is not None:
                 keys = tuple(sorted(review.targets))
             else:
@@ -764,19 +766,21 @@ class Book:
         """Count a statement that is in the log already."""
         self._carry_out(self._plan(fields), fields, number)
 
-    def _carry_out(
-        self, plan: "_Plan", fields: Mapping[str, Any], number: int
-    ) -> None:
+    def _carry_out(self, plan: "_Plan", fields: Mapping[str, Any], number: int) -> None:
         if plan.version is not None:
             version = plan.version
             known = self.versions.setdefault(version.annotation_id, [])
             holder = history.current(known) if known else None
             known.append(version)
-            if holder is None or version.order > holder.order:
+            now = history.current(known)
+            if holder is None or now is not holder:
                 if holder is not None:
                     self.ended[holder.revision_id] = number
                     self.counted[holder.revision_id] = False
-                self.current_from[version.revision_id] = number
+                # Rarely an older one holds again: the true root came, and what
+                # held until now was another create of the same id.
+                self.current_from[now.revision_id] = number
+                self.ended.pop(now.revision_id, None)
             self.new_versions.append((version, fields, number))
         if plan.review is not None:
             self.reviews.setdefault(plan.review.annotation_id, []).append(plan.review)
@@ -808,7 +812,7 @@ class Book:
             retracted = current.operation is Operation.RETRACT
             self.counted[current.revision_id] = not retracted
 
-    def _enter(
+    def _enter(  # noqa: PLR0913 - the members of a change
         self,
         record: Record,
         operation: str,

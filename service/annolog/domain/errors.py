@@ -1,7 +1,7 @@
 """Every error that a user may see.
 
 AnnologError
-    InvalidError            what was sent cannot be accepted as it is (400, 413, 415, 422)
+    InvalidError            what was sent cannot be accepted (400, 413, 415, 422)
         MalformedError      it is not the JSON, CSV or key that it should be (400)
         TooLargeError       it is over a stated limit (413)
         MediaTypeError      another content type is wanted (415)
@@ -42,7 +42,7 @@ class Problem:
     """
 
     pointer: str
-    value: Any
+    value: object
     reason: str
     code: str
 
@@ -101,7 +101,7 @@ class InvalidError(AnnologError):
 
     @classmethod
     def at(
-        cls, pointer: str, value: Any, reason: str, code: str = "invalid"
+        cls, pointer: str, value: object, reason: str, code: str = "invalid"
     ) -> "InvalidError":
         """Make an error about one place of the request."""
         problem = Problem(pointer, value, reason, code)

@@ -168,7 +168,7 @@ class Event:
 
     @property
     def size(self) -> int:
-        """Bytes of key, headers and body."""
+        """The bytes of key, headers and body."""
         headers = sum(len(name) + len(value) for name, value in self.headers())
         return len(self.key.encode()) + headers + len(self.data or b"")
 

@@ -112,14 +112,22 @@ NONE: Standings = {}
 def current(versions: Iterable[Version]) -> Version:
     """Choose the revision that holds: the greatest (clock, id).
 
-    Retractions and restores count like any other.
+    Retractions and restores count like any other. Of several creates with one id only
+    the first began the annotation: a retry at another site never undoes later edits.
 
     Parameters
     ----------
     versions
         All known revisions of one annotation; at least one.
     """
-    return max(versions, key=lambda version: version.order)
+    known = list(versions)
+    if len(known) == 1:
+        return known[0]
+    first = root(known)
+    return max(
+        (v for v in known if v is first or v.operation is not Operation.CREATE),
+        key=lambda version: version.order,
+    )
 
 
 def root(versions: Iterable[Version]) -> Version:

@@ -331,7 +331,7 @@ class ListFilter(PageFilter):
 
     @property
     def ranges(self) -> tuple[tuple[int, int], ...]:
-        """Ranges of sequence numbers, both ends inclusive; empty for all."""
+        """The ranges of sequence numbers, both ends inclusive; empty for all."""
         return parse_ranges(self.seq_nums).ranges if self.seq_nums else ()
 
 

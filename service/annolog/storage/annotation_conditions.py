@@ -100,7 +100,7 @@ class AnnotationConditions:
 
     @property
     def ways(self) -> Sequence[Way]:
-        """Ways to find candidates, the better first; empty where no index helps."""
+        """The ways to find candidates, the better first; empty where no index helps."""
         asked = self.asked
         if asked.reply_to:
             return () if self.lane else ("revision",)

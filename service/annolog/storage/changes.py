@@ -476,7 +476,7 @@ async def release_lease(conn: Connection, name: str, holder: str) -> None:
 
 @asynccontextmanager
 async def listening(
-    conn: "asyncpg.Connection[asyncpg.Record]", heard: Callable[[int], None]
+    conn: Connection, heard: Callable[[int], None]
 ) -> AsyncIterator[None]:
     """Listen to the log on a connection of one's own.
 

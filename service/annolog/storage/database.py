@@ -299,6 +299,23 @@ async def reading(
                 raise
 
 
+async def one_row(
+    connection: Connection, query: str, *arguments: object
+) -> asyncpg.Record:
+    """Read the row of a query that always gives one.
+
+    Raises
+    ------
+    LookupError
+        It gave none.
+    """
+    row = await connection.fetchrow(query, *arguments)
+    if row is None:
+        msg = "a query gave no row that always gives one"
+        raise LookupError(msg)
+    return row
+
+
 # ------------------------------------------------------------- is it there?
 
 _AWAY = (

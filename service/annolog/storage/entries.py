@@ -58,8 +58,4 @@ async def read(conn: Connection, until: int | None = None) -> Known:
 
 async def history(conn: Connection, kind: str, key: str) -> Sequence[Entry]:
     """Read all versions of one entry, oldest first."""
-    return [
-        one
-        for one in await after(conn, 0)
-        if (one.kind, one.key) == (kind, key)
-    ]
+    return [one for one in await after(conn, 0) if (one.kind, one.key) == (kind, key)]

@@ -40,7 +40,7 @@ class Placed(Protocol):
 
     @property
     def place(self) -> Key:
-        """Its sort values."""
+        """The sort values."""
 
 
 RowT = TypeVar("RowT", bound=Placed)

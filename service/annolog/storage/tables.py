@@ -256,7 +256,7 @@ said = Table(
     ),
     Index("said_annotation", "annotation_id"),
     Index("said_target", "target_id", "from_number"),
-    comment="an interval in which a statement (or a confirming review) counts, as it is",
+    comment="an interval in which a statement (or a confirming review) counts",
 )
 
 review = Table(
@@ -405,9 +405,7 @@ checked = Table(
     Column("clock", BigInteger, nullable=False),
     Column("number", BigInteger, nullable=False),
     Index("checked_night", "instrument", "day_obs"),
-    Index(
-        "checked_revokes", "revokes", postgresql_where=text("revokes is not null")
-    ),
+    Index("checked_revokes", "revokes", postgresql_where=text("revokes is not null")),
     comment="who looked at which part of a night, for what",
 )
 
@@ -431,7 +429,7 @@ site = Table(
     Column("system_identifier", Text, nullable=False),
     Column("timeline", Integer, nullable=False),
     Column("started_at", MOMENT, nullable=False),
-    comment="local: lives of this database; the one with the greatest first_number is now",
+    comment="local: lives of this database; the greatest first_number is now",
 )
 
 token = Table(

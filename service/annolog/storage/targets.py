@@ -61,15 +61,11 @@ async def add(conn: Connection, rows: Sequence[tuple[str, TargetColumns]]) -> No
 
 async def known(conn: Connection, keys: Iterable[str]) -> set[str]:
     """Tell which of the keys have rows."""
-    rows = await conn.fetch(
-        "select key from target where key = any($1)", list(keys)
-    )
+    rows = await conn.fetch("select key from target where key = any($1)", list(keys))
     return {row["key"] for row in rows}
 
 
-async def add_names(
-    conn: Connection, names: Iterable[tuple[str, str, str]]
-) -> None:
+async def add_names(conn: Connection, names: Iterable[tuple[str, str, str]]) -> None:
     """Note by which obs_ids exposures were named: (instrument, obs_id, key)."""
     rows = sorted(set(names))
     await conn.execute(
@@ -192,7 +188,7 @@ async def by_obs_ids(
     return found
 
 
-async def by_query(
+async def by_query(  # noqa: PLR0913 - the members of a query
     conn: Connection,
     *,
     instrument: str,

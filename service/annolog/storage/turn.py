@@ -16,13 +16,12 @@ import msgspec
 from annolog.domain import events, exposures, times
 from annolog.domain.book import Book, Entered, Known, Place, SaidRow, State, Wants
 from annolog.domain.errors import UnavailableError
-from annolog.domain.exposures import ExposureFact
 from annolog.domain.flags import Rank, Said
-from annolog.domain.instruments import Instruments
 from annolog.domain.history import Standing, root
+from annolog.domain.instruments import Instruments
 from annolog.domain.records import Origin
 from annolog.storage import entries
-from annolog.storage.database import LANE_LOCK, Connection
+from annolog.storage.database import LANE_LOCK, Connection, one_row
 
 LOCK = f"begin; select pg_advisory_xact_lock({LANE_LOCK})"
 """The lock is a statement of its own: a snapshot taken before the wait would be old."""
@@ -85,7 +84,7 @@ async def open_book(
         The book with the places and standings of the targets (the rest is loaded
         when asked for), and the vocabulary with what other processes wrote.
     """
-    row = await conn.fetchrow(_TARGETS, list(keys))
+    row = await one_row(conn, _TARGETS, list(keys))
     if row["published"] > row["head"]:
         # A restored backup: numbers that others have seen would be given again.
         msg = (
@@ -116,18 +115,17 @@ async def load(conn: Connection, book: Book, wants: Wants) -> None:
     if wants.annotations:
         await _load_annotations(conn, book, wants.annotations)
     if wants.keys:
-        _take_targets(book, await conn.fetchrow(_TARGETS, list(wants.keys)))
+        _take_targets(book, await one_row(conn, _TARGETS, list(wants.keys)))
     if wants.facts:
         await _load_facts(conn, book, wants.facts)
     if wants.records:
         await _load_records(conn, book, wants.records)
 
 
-async def _load_annotations(
-    conn: Connection, book: Book, ids: Iterable[UUID]
-) -> None:
+async def _load_annotations(conn: Connection, book: Book, ids: Iterable[UUID]) -> None:
     wanted = list(ids)
-    row = await conn.fetchrow(
+    row = await one_row(
+        conn,
         """
         select
           (select array_agg(r.body)
@@ -406,14 +404,16 @@ with written_record as (
       string_to_array(u.tags, chr(31)), u.level, u.reply_to, u.created_at,
       u.observed_begin, u.observed_end, u.list_id, u.target_count, u.instrument,
       u.day_obs, u.seq_num, u.day_last, u.counted, u.request_digest, u.number,
-      u.current_from, u.annotation_created_at, u.current_to, to_tsvector('simple', u.text)
+      u.current_from, u.annotation_created_at, u.current_to,
+      to_tsvector('simple', u.text)
     from unnest($18::uuid[], $19::uuid[], $20::uuid[], $21::bigint[], $22::text[],
                 $23::text[], $24::text[], $25::text[], $26::smallint[], $27::text[],
                 $28::text[], $29::text[], $30::smallint[], $31::uuid[],
                 $32::timestamptz[], $33::timestamptz[], $34::timestamptz[],
                 $35::uuid[], $36::integer[], $37::text[], $38::integer[],
-                $39::integer[], $40::integer[], $41::boolean[], $42::bytea[], $43::bigint[], $44::bigint[],
-                $45::timestamptz[], $46::bigint[], $47::text[])
+                $39::integer[], $40::integer[], $41::boolean[], $42::bytea[],
+                $43::bigint[], $44::bigint[], $45::timestamptz[], $46::bigint[],
+                $47::text[])
       as u(revision_id, annotation_id, parent_id, clock, operation, author,
            author_kind, voter, rank, "check", flag, tags, level, reply_to, created_at,
            observed_begin, observed_end, list_id, target_count, instrument, day_obs,
@@ -625,11 +625,14 @@ async def _close(conn: Connection, book: Book) -> None:
              and s.to_number is null and s.from_number < u.to_number
         )
         update revision v
-           set current_to = coalesce(u.ended, v.current_to), counted = u.counted
-          from unnest($4::uuid[], $5::bigint[], $6::boolean[])
-            as u(revision_id, ended, counted)
+           set current_from = coalesce(u.began, v.current_from),
+               current_to = case when u.began is null
+                                 then coalesce(u.ended, v.current_to) end,
+               counted = u.counted
+          from unnest($4::uuid[], $5::bigint[], $6::boolean[], $7::bigint[])
+            as u(revision_id, ended, counted, began)
          where v.revision_id = u.revision_id
-           and (u.ended is not null or v.counted <> u.counted)
+           and (coalesce(u.ended, u.began) is not null or v.counted <> u.counted)
         """,
         [source for (source, _), _ in at],
         [target for (_, target), _ in at],
@@ -637,6 +640,7 @@ async def _close(conn: Connection, book: Book) -> None:
         [one for one, _ in counted],
         [book.ended.get(one) for one, _ in counted],
         [yes for _, yes in counted],
+        [book.current_from.get(one) for one, _ in counted],
     )
 
 
@@ -887,7 +891,7 @@ def _keys_of(body: bytes) -> bytes:
     return msgspec.json.encode(msgspec.json.decode(body)["keys"])
 
 
-def _json(fields: Any) -> str:
+def _json(fields: object) -> str:
     return msgspec.json.encode(fields, order="deterministic").decode()
 
 

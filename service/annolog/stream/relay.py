@@ -24,7 +24,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NoReturn, TypeVar, cast
 
-import asyncpg
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import (
     InvalidProducerEpochError,
@@ -448,7 +447,7 @@ class Relay:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._grown.wait(), seconds)
 
-    async def _connect(self) -> "asyncpg.Connection[asyncpg.Record]":
+    async def _connect(self) -> Connection:
         delay, said = 0.25, False
         while True:
             try:
@@ -461,7 +460,7 @@ class Relay:
             await asyncio.sleep(delay)
             delay = min(delay * 2, 5.0)
 
-    async def _site(self, conn: "asyncpg.Connection[asyncpg.Record]") -> Site:
+    async def _site(self, conn: Connection) -> Site:
         """Learn whose log it is, and that this code understands it."""
         if not await is_current(conn):
             raise SchemaError(

@@ -304,7 +304,7 @@ def upgrade() -> None:
         sa.Column("day_obs", sa.Integer(), nullable=True),
         sa.Column("seq_num", sa.Integer(), nullable=True),
         sa.PrimaryKeyConstraint("source_id", "target_id", "from_number"),
-        comment="an interval in which a statement (or a confirming review) counts, as it is",
+        comment="an interval in which a statement (or a confirming review) counts",
     )
     op.create_index("said_annotation", "said", ["annotation_id"], unique=False)
     op.create_index(
@@ -338,7 +338,7 @@ def upgrade() -> None:
         sa.Column("timeline", sa.Integer(), nullable=False),
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("incarnation"),
-        comment="local: lives of this database; the one with the greatest first_number is now",
+        comment="local: lives of this database; the greatest first_number is now",
     )
     op.create_table(
         "target",
