@@ -33,8 +33,9 @@ def process(
 
 
 def a_draft(name: str, **content: object) -> dict[str, object]:
-    key = str(uuid5(NAMESPACE_URL, name))
-    return {"annotation_id": key, "targets": [TARGET], "text": name, **content}
+    key = uuid5(NAMESPACE_URL, name)
+    target = f"exposure:LSSTCam/{2026111900001 + key.int % 200}"
+    return {"annotation_id": str(key), "targets": [target], "text": name, **content}
 
 
 async def test_without_a_database_all_say_so_and_recover_by_themselves(
@@ -96,7 +97,7 @@ async def test_what_was_unknown_is_said_once_when_it_is_sent_again(
     drafts = [a_draft(f"number {n}") for n in range(600)]
     async with client_of(process) as client:
         first = asyncio.create_task(_all(client, drafts))
-        while await _count(database_url) < 50:
+        while await _count(database_url) < 50:  # noqa: ASYNC110 - another process's
             await asyncio.sleep(0.01)
         await asyncio.to_thread(postgres_server.kill)
         answers = await first

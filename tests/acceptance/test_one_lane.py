@@ -29,7 +29,7 @@ SECONDS = 11.0
 WRITERS = 16
 """Writers of each process."""
 
-EXPOSURES = [f"exposure:LSSTCam/{2026111900001 + n}" for n in range(80)]
+EXPOSURES = [f"exposure:LSSTCam/{2026111900001 + n}" for n in range(400)]
 FLAGS = ("junk", "questionable", "good", None)
 TAGS = ("vignetted", "bad_focus", "trailed")
 ANNOTATIONS = "/annolog/v1/annotations"
@@ -161,7 +161,7 @@ async def read_on(
     after = 0
     async with httpx.AsyncClient(base_url=process.url, timeout=5.0) as client:
         while (end := ended()) is None or after < end:
-            query: dict[str, int | str] = {"after": after, "limit": limit, "wait": 0.5}
+            query: dict[str, float] = {"after": after, "limit": limit, "wait": 0.5}
             try:
                 answer = await client.get(CHANGES, params=query)
             except httpx.TransportError:
@@ -259,7 +259,7 @@ async def test_two_processes_of_writers_under_kills_and_freezes_make_one_log(
         assert found == await views_of(records, again)
     finally:
         running_postgres.drop(again)
-    assert told.answered > 200
+    assert told.answered > 100
     assert told.again > 0
     assert '"fault"' not in logs
     assert "Traceback" not in logs

@@ -106,3 +106,21 @@ async def test_a_replayed_log_gives_the_same_digest(
     assert first.faults == []
     assert second.faults == []
     assert second.digest == first.digest
+
+
+async def test_a_revision_that_holds_again_and_is_edited_in_one_turn_holds_no_more(
+    database_url: str,
+) -> None:
+    first, edited, other, later = history(
+        [
+            Step("create", 0, 0, 0, 1),
+            Step("edit", 0, 0, 0, 1),
+            Step("again", 1, 0, 1, 1),
+            Step("edit", 0, 1, 0, 1),
+        ]
+    )
+
+    # The edit came before its create, and another create of the same id between them.
+    report, _ = await delivered(database_url, [[edited], [other], [first, later]])
+
+    assert report.faults == []

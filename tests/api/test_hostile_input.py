@@ -11,10 +11,10 @@ import pytest
 import pytest_asyncio
 
 from annolog.runtime import Runtime
-from annolog.storage import changes
+from annolog.storage import changes as log
 from annolog.storage.database import reading
 from tests.support.postgres import PostgresServer
-from tests.support.service import V1, Service, caller, service
+from tests.support.service import V1, Service, Shown, caller, service
 
 TARGET = "exposure:LSSTCam/2026111900123"
 ANNOTATIONS = "/annotations"
@@ -49,13 +49,13 @@ async def annolog(module_database: str) -> AsyncIterator[Service]:
 
     # In a task of its own, as a fixture begins and ends in two different ones.
     task = asyncio.create_task(run())
-    await asyncio.wait({task, started}, return_when=asyncio.FIRST_COMPLETED)
+    task.add_done_callback(lambda _: started.cancel())
     yield await started
     ended.set()
     await task
 
 
-async def send(  # noqa: ANN202 - httpx.Response
+async def send(
     annolog: Service,
     body: bytes,
     *,
@@ -64,17 +64,17 @@ async def send(  # noqa: ANN202 - httpx.Response
     headers: Mapping[str, str] | None = None,
     method: str = "POST",
     by: str = "jdoe",
-):
+) -> httpx.Response:
     sent = caller(by) | dict(headers or {})
     if kind is not None:
         sent["Content-Type"] = kind
     return await annolog.client.request(method, V1 + path, content=body, headers=sent)
 
 
-def refused(answer: httpx.Response, status: int, code: str | None = None) -> Any:
+def refused(answer: httpx.Response, status: int, code: str | None = None) -> Shown:
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == PROBLEM
-    problem = answer.json()
+    problem: Shown = answer.json()
     assert problem["status"] == status
     codes = {problem["code"], *(one["code"] for one in problem.get("errors", ()))}
     assert code is None or code in codes, answer.text
@@ -83,7 +83,7 @@ def refused(answer: httpx.Response, status: int, code: str | None = None) -> Any
 
 async def head(runtime: Runtime) -> int:
     async with reading(runtime.reads) as connection:
-        return await changes.head(connection)
+        return await log.head(connection)
 
 
 # ------------------------------------------------------------------- bodies
@@ -113,10 +113,8 @@ async def head(runtime: Runtime) -> int:
         (b'{"targets": {"instrument": "LSSTCam", "day_obs": 99999999999}}', 422),
         (b'{"targets": {"query": {"instrument": "LSSTCam", "day_obs": %d}}}'
          % 10**30, 422),
-        (b'{"targets": {"query": {"instrument": "LSSTCam", "day_obs_min": -%d,'
-         b' "day_obs_max": %d}}}' % (10**12, 10**12), 422),
-        (b'{"targets": {"query": {"instrument": "LSSTCam", "day_obs": 20261119,'
-         b' "seq_nums": "1-999999999999"}}}', 422),
+        (b'{"targets": {"query": {"instrument": "LSSTCam", "day_obs_min": -1}}}', 422),
+        (b'{"targets": {"query": {"instrument": "X", "seq_nums": "1-9999999"}}}', 422),
         (b"null", 422),
         (b"[]", 422),
         (b'"text"', 422),
@@ -175,7 +173,9 @@ async def test_odd_text_is_kept_verbatim(annolog: Service, text: str) -> None:
     assert edited["text"] == text
 
 
-@pytest.mark.parametrize("text", ["a" * 65_537, "\u20ac" * 21_846, "\U0001f52d" * 16_385])
+@pytest.mark.parametrize(
+    "text", ["a" * 65_537, "\u20ac" * 21_846, "\U0001f52d" * 16_385]
+)
 async def test_text_is_limited_by_its_bytes(annolog: Service, text: str) -> None:
     answer = await annolog.post(ANNOTATIONS, {"targets": [TARGET], "text": text})
     problem = refused(answer, 422)
@@ -352,7 +352,11 @@ async def test_a_batch_has_a_status_for_each_item_in_order(annolog: Service) -> 
 
 async def test_an_atomic_batch_is_taken_whole_or_not_at_all(annolog: Service) -> None:
     items: list[dict[str, Any]] = [
-        {"targets": [TARGET], "text": str(n), "annotation_id": str(uuid5(UUID(ID), str(n)))}
+        {
+            "targets": [TARGET],
+            "text": str(n),
+            "annotation_id": str(uuid5(UUID(ID), str(n))),
+        }
         for n in range(20)
     ]
     before = await head(annolog.runtime)
@@ -392,7 +396,12 @@ async def test_batches_are_limited(annolog: Service) -> None:
 async def test_a_create_is_bound_to_its_id_its_author_and_its_words(
     annolog: Service,
 ) -> None:
-    draft = {"annotation_id": str(UUID(int=4099)), "targets": [TARGET], "text": "a", "flag": "junk"}
+    draft = {
+        "annotation_id": str(UUID(int=4099)),
+        "targets": [TARGET],
+        "text": "a",
+        "flag": "junk",
+    }
     first = await annolog.post(ANNOTATIONS, draft)
     assert first.status_code == 201
     edited = await annolog.edit(first.json(), text="b")
@@ -484,7 +493,12 @@ async def test_nobody_puts_words_into_anothers_mouth(annolog: Service) -> None:
 async def test_a_bot_never_touches_a_persons_statement(annolog: Service) -> None:
     said = await annolog.say(TARGET, text="a", flag="junk")
     path = f"{ANNOTATIONS}/{said['annotation_id']}"
-    for change in ({"tags": ["vignetting"]}, {"text": "b"}, {"targets": {"add": []}}):
+    changes: list[Shown] = [
+        {"tags": ["vignetting"]},
+        {"text": "b"},
+        {"targets": {"add": []}},
+    ]
+    for change in changes:
         answer = await patch(annolog, said, "bot:checker", **change)
         if answer.status_code == 200:  # it changed nothing
             assert answer.json()["revision_id"] == said["revision_id"]
@@ -493,7 +507,7 @@ async def test_a_bot_never_touches_a_persons_statement(annolog: Service) -> None
     tag = said["revision_id"]
     for step in ("retract", "restore"):
         answer = await annolog.post(f"{path}/{step}", by="bot:checker", if_match=tag)
-        refused(answer, 403 if step == "retract" else 403)
+        refused(answer, 403)
     review = await annolog.post(
         f"{path}/reviews", {"verdict": "reject"}, by="bot:checker"
     )

@@ -225,9 +225,11 @@ class Memory:
         )
 
     def _write_revisions(self, book: Book) -> None:
-        for revision_id, number in book.ended.items():
-            if revision_id in self.revisions:
-                self.revisions[revision_id].to_number = number
+        moved = book.ended.keys() | book.current_from.keys()
+        for revision_id in moved & self.revisions.keys():
+            one = self.revisions[revision_id]
+            one.from_number = book.current_from.get(revision_id, one.from_number)
+            one.to_number = book.ended.get(revision_id)
         for revision_id, counted in book.counted.items():
             if revision_id in self.revisions:
                 self.revisions[revision_id].counted = counted

@@ -627,7 +627,8 @@ async def _close(conn: Connection, book: Book) -> None:
         update revision v
            set current_from = coalesce(u.began, v.current_from),
                current_to = case when u.began is null
-                                 then coalesce(u.ended, v.current_to) end,
+                                 then coalesce(u.ended, v.current_to)
+                                 else u.ended end,
                counted = u.counted
           from unnest($4::uuid[], $5::bigint[], $6::boolean[], $7::bigint[])
             as u(revision_id, ended, counted, began)
