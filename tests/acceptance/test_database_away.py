@@ -47,7 +47,7 @@ async def test_without_a_database_all_say_so_and_recover_by_themselves(
         for end in (postgres_server.stop, postgres_server.kill):
             await asyncio.to_thread(end)
             await _all_say_that_it_is_away(client, made.json())
-            await asyncio.to_thread(postgres_server.start)
+            postgres_server.start()  # of this thread: a server ends with its starter
             again = await until_served(client, a_draft(f"after {end.__name__}"))
             assert again.status_code == 201
             read = await client.get(f"{ANNOTATIONS}/{made.json()['annotation_id']}")
@@ -103,7 +103,7 @@ async def test_what_was_unknown_is_said_once_when_it_is_sent_again(
         answers = await first
         statuses = {answer.status_code for answer in answers}
         assert statuses == {201, 503}
-        await asyncio.to_thread(postgres_server.start)
+        postgres_server.start()  # of this thread: a server ends with its starter
         await until_served(client, a_draft("again"))
 
         repeated = await _all(client, drafts)

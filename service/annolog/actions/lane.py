@@ -294,6 +294,8 @@ class Lane:
         sent = False
         try:
             await connection.execute(turn.LOCK)
+            if sum(work.size for work in works) > MOST_TARGETS:
+                await connection.execute(turn.MORE_TIME)
             rows = {key: place for work in works for key, place in work.rows}
             if rows:
                 await targets.add(connection, sorted(rows.items()))

@@ -49,10 +49,10 @@ class TargetState(BaseModel):
     )
     decided_by: tuple[UUID, ...] = Field(
         default=(),
-        description="Annotations or reviews whose votes gave the effective flag.",
+        description="Revisions or reviews whose votes gave the effective flag.",
     )
     outvoted: tuple[UUID, ...] = Field(
-        default=(), description="Annotations or reviews that voted for another flag."
+        default=(), description="Revisions or reviews that voted for another flag."
     )
     disputed: bool = Field(
         default=False, description="Whether people of the deciding rank disagree."

@@ -27,6 +27,11 @@ LOCK = f"begin; select pg_advisory_xact_lock({LANE_LOCK})"
 """The lock is a statement of its own: a snapshot taken before the wait would be old."""
 
 
+MORE_TIME = "set local idle_in_transaction_session_timeout = '15s'"
+"""For a turn with very many targets: working them out takes longer than the 2 s after
+which the server takes a frozen process out of the lane."""
+
+
 class _SaidRow(msgspec.Struct):
     """A standing as the database gives it."""
 
