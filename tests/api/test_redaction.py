@@ -48,7 +48,9 @@ async def test_redaction_leaves_hashes_and_no_row_with_the_words(
         before = await connection.fetch(hashes)
         path = f"/annotations/{said['annotation_id']}/redact"
         await annolog.post(path, {"reason": "a secret"}, by="carla")
-        after = {row["record_id"]: row["hash"] for row in await connection.fetch(hashes)}
+        after = {
+            row["record_id"]: row["hash"] for row in await connection.fetch(hashes)
+        }
         assert all(after[row["record_id"]] == row["hash"] for row in before)
         for query in (
             "select body from record where position($1::bytea in body) > 0",

@@ -293,25 +293,7 @@ class Lane:
         answers: list[tuple[Work[Any], Any]] = []
         sent = False
         try:
-            await connection.execute(turn.LOCK)
-            if sum(work.size for work in works) > MOST_TARGETS:
-                await connection.execute(turn.MORE_TIME)
-            rows = {key: place for work in works for key, place in work.rows}
-            if rows:
-                await targets.add(connection, sorted(rows.items()))
-            names = [name for work in works for name in work.obs_ids]
-            if names:
-                await targets.add_names(connection, names)
-            keys = {key for work in works for key in work.wants.keys}
-            book, known = await turn.open_book(
-                connection, self._origin, self.known, keys
-            )
-            self.known = known
-            wants = Wants()
-            for work in works:
-                wants |= work.wants
-            rest = Wants(wants.annotations, frozenset(), wants.facts, wants.records)
-            await turn.load(connection, book, rest)
+            book = await self._enter(connection, works)
             now = self._now()
             desk = Desk(book, now, lambda: self._new_id(now))
             for work in works:
@@ -336,11 +318,32 @@ class Lane:
             await self._connections.release(connection)
         self.known = book.known
         if book.entered:
-            self.known_keys.remember(rows)
+            self.known_keys.remember(key for work in works for key, _ in work.rows)
         self._answer(answers)
         self._observe(
             Seen(len(works), len(book.entered), loop.time() - begun, book.head)
         )
+
+    async def _enter(self, connection: Connection, works: list[Work[Any]]) -> Book:
+        """Enter the lane and lay out what the works need."""
+        await connection.execute(turn.LOCK)
+        if sum(work.size for work in works) > MOST_TARGETS:
+            await connection.execute(turn.MORE_TIME)
+        rows = {key: place for work in works for key, place in work.rows}
+        if rows:
+            await targets.add(connection, sorted(rows.items()))
+        names = [name for work in works for name in work.obs_ids]
+        if names:
+            await targets.add_names(connection, names)
+        wants = Wants()
+        for work in works:
+            wants |= work.wants
+        book, self.known = await turn.open_book(
+            connection, self._origin, self.known, wants.keys
+        )
+        rest = Wants(wants.annotations, frozenset(), wants.facts, wants.records)
+        await turn.load(connection, book, rest)
+        return book
 
     def _answer(self, answers: Iterable[tuple[Work[Any], Any]]) -> None:
         for work, answer in answers:
