@@ -15,6 +15,7 @@ from annolog import __version__
 from annolog.actions.lane import Seen
 from annolog.api import (
     annotations,
+    batches,
     changes,
     exposures,
     lists,
@@ -22,6 +23,7 @@ from annolog.api import (
     nights,
     openapi,
     problems,
+    reviews,
     targets,
     vocabulary,
 )
@@ -64,6 +66,8 @@ def create_app(settings: Settings) -> Litestar:
     application = Litestar(
         route_handlers=[
             *annotations.HANDLERS,
+            *reviews.HANDLERS,
+            *batches.HANDLERS,
             *lists.HANDLERS,
             *targets.HANDLERS,
             *exposures.HANDLERS,

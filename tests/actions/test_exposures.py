@@ -5,8 +5,8 @@ from uuid import UUID
 import pytest
 
 from annolog.actions import coverage, exposures, visits
-from annolog.actions.annotations import Request
 from annolog.actions.coverage import CheckedDraft
+from annolog.actions.requests import Request
 from annolog.actions.visits import VisitDraft
 from annolog.domain.errors import ForbiddenError, InvalidError
 from annolog.domain.exposures import ExposureFactDraft

@@ -31,9 +31,10 @@ import asyncpg
 from annolog import runtime
 from annolog.actions import annotations as actions
 from annolog.actions.lane import Desk
+from annolog.actions.requests import Request
 from annolog.domain.annotations import AnnotationDraft
-from annolog.domain.book import Known
 from annolog.domain.instruments import SHIPPED
+from annolog.domain.ledger import Known
 from annolog.domain.records import Origin
 from annolog.domain.roles import Actor, Role
 from annolog.domain.targets import columns, parse_key
@@ -156,7 +157,7 @@ async def raw_writes(url: str, batches: int) -> float:
         for n, one in enumerate(keys):
             said = {**draft(n), "targets": [one]}
             actions.create(
-                actions.Request(ACTOR, b"\0" * 32, None),
+                Request(ACTOR, b"\0" * 32, None),
                 AnnotationDraft.model_validate(said),
                 [one],
             )(desk)

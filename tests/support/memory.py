@@ -13,20 +13,20 @@ import msgspec
 
 from annolog.actions.receive import keys_of
 from annolog.domain import exposures, times, views
-from annolog.domain.book import (
+from annolog.domain.book import Book
+from annolog.domain.entries import Entry
+from annolog.domain.exposures import ExposureFact
+from annolog.domain.history import Standing, root
+from annolog.domain.instruments import Instruments
+from annolog.domain.ledger import (
     NOTHING_SAID,
     STATEMENTS,
-    Book,
     Known,
     NeedMore,
     Place,
     State,
     Wants,
 )
-from annolog.domain.entries import Entry
-from annolog.domain.exposures import ExposureFact
-from annolog.domain.history import Standing, root
-from annolog.domain.instruments import Instruments
 from annolog.domain.records import Origin, Record
 from annolog.domain.targets import TargetColumns, columns, parse_key
 from annolog.domain.views import Views

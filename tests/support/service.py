@@ -18,14 +18,14 @@ import httpx
 from litestar import Litestar
 from litestar.di import Provide
 
-from annolog.actions import annotations as actions
 from annolog.actions import entries, receive
 from annolog.actions.lane import Work
+from annolog.actions.requests import Request
 from annolog.app import create_app
 from annolog.domain import records
-from annolog.domain.book import Wants
 from annolog.domain.entries import AnyEntry, SameAs
 from annolog.domain.instruments import Instrument
+from annolog.domain.ledger import Wants
 from annolog.domain.roles import Actor, Role
 from annolog.runtime import Runtime
 from annolog.settings import Settings
@@ -145,7 +145,7 @@ class Service:
 
     async def set_entry(self, entry: AnyEntry | Instrument) -> UUID:
         """Set a flag, tag, policy, alias, same_as or instrument, as an admin."""
-        decide = entries.put(actions.Request(ADMIN, records.digest({}), None), entry)
+        decide = entries.put(Request(ADMIN, records.digest({}), None), entry)
         keys: frozenset[str] = frozenset()
         if isinstance(entry, SameAs):
             keys = frozenset({entry.key_a, entry.key_b})

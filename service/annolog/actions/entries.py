@@ -11,12 +11,12 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from annolog.actions.annotations import Request, sender
 from annolog.actions.lane import Desk
+from annolog.actions.requests import Request, sender
 from annolog.domain import flags, instruments, records, roles, times
-from annolog.domain.book import Wants
 from annolog.domain.entries import AnyEntry, SameAs, fields_of
 from annolog.domain.instruments import Instrument
+from annolog.domain.ledger import Wants
 from annolog.domain.records import Origin, Record, Sender
 from annolog.domain.roles import Action, Subject
 from annolog.domain.shipped import shipped_entries

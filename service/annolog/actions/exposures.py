@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from annolog.actions.annotations import Request, sender
 from annolog.actions.lane import Desk
+from annolog.actions.requests import Request, sender
 from annolog.domain import flags, records, roles, times
-from annolog.domain.book import Book, Wants
+from annolog.domain.book import Book
 from annolog.domain.errors import AnnologError, InvalidError
 from annolog.domain.exposures import (
     Event,
@@ -22,6 +22,7 @@ from annolog.domain.exposures import (
     fact_from_record,
 )
 from annolog.domain.instruments import Instruments
+from annolog.domain.ledger import Wants
 from annolog.domain.names import Named, ObsIdName, SeqName
 from annolog.domain.records import Record
 from annolog.domain.roles import Action, Subject

@@ -16,8 +16,9 @@ from datetime import datetime
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-from annolog.domain.book import Book, Known, NeedMore, Wants
+from annolog.domain.book import Book
 from annolog.domain.errors import AnnologError, OverloadedError, UnavailableError
+from annolog.domain.ledger import Known, NeedMore, Wants
 from annolog.domain.records import Origin
 from annolog.domain.targets import TargetColumns
 from annolog.storage import targets, turn

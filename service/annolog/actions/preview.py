@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 
 from annolog.actions.resolve import Resolution, Resolver
 from annolog.domain.annotations import MAX_TARGETS
-from annolog.domain.book import Known, State, state_of
 from annolog.domain.errors import Problem, TooLargeError
 from annolog.domain.history import Standing
 from annolog.domain.instruments import Instruments
+from annolog.domain.ledger import Known, State, state_of
 from annolog.domain.names import Name, SeqName
 from annolog.domain.pasted import (
     MAX_PASTED,

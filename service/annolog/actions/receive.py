@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from uuid import UUID
 
 from annolog.actions.lane import Desk, Lane, Work
-from annolog.domain.book import Wants
 from annolog.domain.instruments import Instruments
+from annolog.domain.ledger import Wants
 from annolog.domain.records import Record
 from annolog.domain.targets import columns, parse_key
 from annolog.storage import targets

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from annolog.actions.lane import Desk, Lane, Work
-from annolog.domain.book import Wants
 from annolog.domain.errors import AnnologError, UnavailableError
+from annolog.domain.ledger import Wants
 from annolog.domain.vocabulary import Vocabulary
 from annolog.storage import refresh
 from annolog.storage.database import Connection, Pool, reading

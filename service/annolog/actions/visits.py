@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from annolog.actions.annotations import Request
 from annolog.actions.exposures import enter_other, seal
 from annolog.actions.lane import Desk
+from annolog.actions.requests import Request
 from annolog.domain import roles
 from annolog.domain.annotations import Name, Part, Word
 from annolog.domain.dimensions import MAX_INTEGER

@@ -1,53 +1,36 @@
-"""Annotations over HTTP: create, read, edit, retract, restore, review, redact.
+"""Annotations over HTTP: create, read, edit, retract, restore.
 
 Handlers read the request, call one action through the lane, and show its answer. The
 rules are in `actions.annotations` and below.
 """
 
-import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import msgspec
 from litestar import Request, Response, get, patch, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath
-from pydantic import Field
 
 from annolog.actions import annotations as actions
-from annolog.actions.annotations import Said
 from annolog.actions.lane import Desk, Work
-from annolog.api import formats, problems
-from annolog.api.contract import ANNOTATION, REVIEW, contract
-from annolog.api.parameters import read_query
+from annolog.actions.requests import Request as Asked
+from annolog.actions.revisions import Said
+from annolog.api import formats
+from annolog.api.contract import ANNOTATION, contract
 from annolog.api.requests import (
-    BATCH_BYTES,
     JSON,
     MERGE_PATCH,
-    NDJSON,
-    content_type,
+    if_match,
     parse_json,
     read_body,
+    request_of,
 )
-from annolog.domain import records
-from annolog.domain.annotations import (
-    AnnotationDraft,
-    AnnotationPatch,
-    Part,
-    RedactionDraft,
-    ReviewDraft,
-)
-from annolog.domain.book import Wants
-from annolog.domain.errors import (
-    AnnologError,
-    ConflictError,
-    InvalidError,
-    MalformedError,
-    NotFoundError,
-    TooLargeError,
-)
+from annolog.domain.annotations import AnnotationDraft, AnnotationPatch, Part
+from annolog.domain.errors import ConflictError, InvalidError, NotFoundError
+from annolog.domain.ledger import Wants
 from annolog.domain.roles import Actor
 from annolog.runtime import Runtime
 from annolog.storage import annotations
@@ -57,23 +40,33 @@ from annolog.storage.lists import AnnotationRow
 PREFIX = "/annolog/v1/annotations"
 """Where annotations live."""
 
-MAX_BATCH = 1_000
-"""Annotations of one batch."""
-
-MAX_USER_AGENT = 200
-"""Characters that are kept of a program's name for itself."""
-
-
-class BatchQuery(Part):
-    """How a batch is taken."""
-
-    atomic: bool = Field(False, description="Take all of them, or none.")
-
 
 class RestoreDraft(Part):
     """What a restore may say: which earlier revision shall hold again."""
 
     revision_id: UUID | None = None
+
+
+M = TypeVar("M", bound=Part)
+
+
+def _changing(
+    takes: type[Part] | None,
+    types: Collection[str] = JSON,
+    *,
+    optional: bool = False,
+) -> dict[str, Any]:
+    """Declare a route that changes an annotation, starting from a revision."""
+    return contract(
+        takes=takes,
+        types=types,
+        if_match=True,
+        optional=optional,
+        gives={200: ANNOTATION},
+        missing=True,
+        conflict=True,
+        conditional=True,
+    )
 
 
 @post(
@@ -124,15 +117,7 @@ async def read(
     summary="Edit an annotation",
     description="A merge patch (RFC 7396) of what it says; `targets` takes `add` and "
     "`remove`. Needs If-Match with the id of the revision that was edited.",
-    **contract(
-        takes=AnnotationPatch,
-        types=MERGE_PATCH,
-        if_match=True,
-        gives={200: ANNOTATION},
-        missing=True,
-        conflict=True,
-        conditional=True,
-    ),
+    **_changing(AnnotationPatch, MERGE_PATCH),
 )
 async def edit(
     request: Request[Any, Any, Any],
@@ -173,14 +158,7 @@ async def edit(
     summary="Take an annotation back",
     description="It counts no more; its history stays. Needs If-Match.",
     status_code=200,
-    **contract(
-        takes=None,
-        if_match=True,
-        gives={200: ANNOTATION},
-        missing=True,
-        conflict=True,
-        conditional=True,
-    ),
+    **_changing(None),
 )
 async def retract(
     request: Request[Any, Any, Any],
@@ -189,11 +167,8 @@ async def retract(
     actor: NamedDependency[Actor],
 ) -> Response[bytes]:
     """Answer a retraction."""
-    body = await _optional_body(request)
-    parse_json(Part, body)
-    decide = actions.retract(
-        request_of(request, actor, body), annotation_id, if_match(request)
-    )
+    asked, _ = await _asked(request, actor, Part)
+    decide = actions.retract(asked, annotation_id, if_match(request))
     return await _changed(runtime, annotation_id, decide)
 
 
@@ -203,15 +178,7 @@ async def retract(
     description="Restore a retracted annotation, or the words and targets of an "
     "earlier revision. Needs If-Match.",
     status_code=200,
-    **contract(
-        takes=RestoreDraft,
-        if_match=True,
-        optional=True,
-        gives={200: ANNOTATION},
-        missing=True,
-        conflict=True,
-        conditional=True,
-    ),
+    **_changing(RestoreDraft, optional=True),
 )
 async def restore(
     request: Request[Any, Any, Any],
@@ -220,148 +187,13 @@ async def restore(
     actor: NamedDependency[Actor],
 ) -> Response[bytes]:
     """Answer a restore."""
-    body = await _optional_body(request)
-    draft = parse_json(RestoreDraft, body)
-    decide = actions.restore(
-        request_of(request, actor, body),
-        annotation_id,
-        if_match(request),
-        draft.revision_id,
-    )
+    asked, draft = await _asked(request, actor, RestoreDraft)
+    decide = actions.restore(asked, annotation_id, if_match(request), draft.revision_id)
     return await _changed(runtime, annotation_id, decide)
 
 
-@post(
-    PREFIX + "/{annotation_id:uuid}/reviews",
-    summary="Review an annotation",
-    description="Confirm or reject it, for all or some of its targets, or close a "
-    "follow-up. By people, of others' statements. The same again is answered with the "
-    "first result (200).",
-    status_code=201,
-    **contract(
-        takes=ReviewDraft,
-        gives={201: REVIEW, 200: REVIEW},
-        missing=True,
-        conflict=True,
-    ),
-)
-async def review(
-    request: Request[Any, Any, Any],
-    annotation_id: FromPath[UUID],
-    runtime: NamedDependency[Runtime],
-    actor: NamedDependency[Actor],
-) -> Response[bytes]:
-    """Answer a review."""
-    body = await read_body(request)
-    draft = parse_json(ReviewDraft, body)
-    keys: Sequence[str] | None = None
-    if draft.targets is not None:
-        found = await runtime.resolver.resolve(draft.targets, runtime.instruments)
-        keys = found.accepted().keys
-    decide = actions.review(
-        request_of(request, actor, body), annotation_id, draft, keys
-    )
-    wants = Wants(annotations=frozenset({annotation_id}))
-    done = await runtime.lane.submit(Work(decide, wants, size=len(keys or (1,))))
-    return Response(
-        done.body,
-        status_code=201 if done.created else 200,
-        media_type="application/json",
-    )
-
-
-@post(
-    PREFIX + "/{annotation_id:uuid}/redact",
-    summary="Blank words for good",
-    description="For admins: text and links of the revisions named are blanked in "
-    "every row, view and export; the fact remains.",
-    status_code=201,
-    **contract(
-        takes=RedactionDraft,
-        gives={201: REVIEW},
-        missing=True,
-    ),
-)
-async def redact(
-    request: Request[Any, Any, Any],
-    annotation_id: FromPath[UUID],
-    runtime: NamedDependency[Runtime],
-    actor: NamedDependency[Actor],
-) -> Response[bytes]:
-    """Answer a redaction."""
-    body = await read_body(request)
-    draft = parse_json(RedactionDraft, body)
-    decide = actions.redact(request_of(request, actor, body), annotation_id, draft)
-    wants = Wants(annotations=frozenset({annotation_id}))
-    done = await runtime.lane.submit(Work(decide, wants))
-    return Response(done.body, status_code=201, media_type="application/json")
-
-
-@post(
-    PREFIX + "/batch",
-    summary="Say many things",
-    description="Up to 1000 annotations, as a JSON array or one a line (NDJSON). The "
-    "answer has a status for each, in order. With `atomic=true` all are taken or none.",
-    status_code=200,
-    **contract(
-        takes=AnnotationDraft,
-        types=JSON | NDJSON,
-        many=True,
-        asks=BatchQuery,
-        gives={200: "Batch"},
-        conflict=True,
-    ),
-)
-async def batch(
-    request: Request[Any, Any, Any],
-    runtime: NamedDependency[Runtime],
-    actor: NamedDependency[Actor],
-) -> Response[bytes]:
-    """Answer a batch of creates."""
-    kind = content_type(request, JSON | NDJSON)
-    body = await read_body(request, BATCH_BYTES, types=JSON | NDJSON)
-    pieces = _pieces(body, kind)
-    if read_query(request, BatchQuery).atomic:
-        items = await _all_or_nothing(runtime, request, actor, pieces)
-    else:
-        items = await _one_by_one(runtime, request, actor, pieces)
-    content = msgspec.json.encode({"items": items})
-    return Response(content, media_type="application/json")
-
-
-# ---------------------------------------------------------------- the way to the lane
-
-
-def request_of(
-    request: Request[Any, Any, Any], actor: Actor, body: bytes
-) -> actions.Request:
-    """Say who calls and what was sent, as decisions want it."""
-    try:
-        sent = msgspec.json.decode(body)
-    except msgspec.DecodeError as error:
-        raise MalformedError(str(error)) from None
-    agent = request.headers.get("user-agent")
-    return actions.Request(
-        actor,
-        records.digest(sent),
-        agent[:MAX_USER_AGENT] if agent else None,
-    )
-
-
-def if_match(request: Request[Any, Any, Any]) -> UUID | None:
-    """Read the revision that an edit started from; None if the header is missing."""
-    sent = request.headers.get("if-match")
-    if sent is None:
-        return None
-    try:
-        return UUID(sent.strip().removeprefix("W/").strip('"'))
-    except ValueError:
-        reason = "is no revision id: send the ETag as it was given"
-        raise InvalidError.at("#If-Match", sent, reason, "not_an_etag") from None
-
-
 async def say(
-    runtime: Runtime, asked: actions.Request, draft: AnnotationDraft, at: str = ""
+    runtime: Runtime, asked: Asked, draft: AnnotationDraft, at: str = ""
 ) -> Said:
     """Resolve the targets of a new annotation and pass it through the lane.
 
@@ -381,7 +213,7 @@ async def say(
 
 
 async def prepared(
-    runtime: Runtime, asked: actions.Request, draft: AnnotationDraft, at: str = ""
+    runtime: Runtime, asked: Asked, draft: AnnotationDraft, at: str = ""
 ) -> Work[Said] | Said:
     """Prepare a new annotation for the lane.
 
@@ -424,9 +256,7 @@ async def prepared(
     )
 
 
-async def _earlier(
-    runtime: Runtime, asked: actions.Request, annotation_id: UUID
-) -> Said | None:
+async def _earlier(runtime: Runtime, asked: Asked, annotation_id: UUID) -> Said | None:
     """Give what the same request was answered with before, if it was."""
 
     def decide(desk: Desk) -> Said | None:
@@ -510,108 +340,15 @@ def _response(row: AnnotationRow, status: int) -> Response[bytes]:
     )
 
 
-async def _optional_body(request: Request[Any, Any, Any]) -> bytes:
+async def _asked(
+    request: Request[Any, Any, Any], actor: Actor, model: type[M]
+) -> tuple[Asked, M]:
+    """Read who asks for what, where the body may be left out."""
     # Without a length it may come in pieces: only reading tells whether it is empty.
-    return await read_body(request, empty=True) or b"{}"
+    body = await read_body(request, empty=True) or b"{}"
+    draft = parse_json(model, body)
+    return request_of(request, actor, body), draft
 
 
-# ---------------------------------------------------------------- batches
-
-
-def _pieces(body: bytes, kind: str) -> list[bytes]:
-    """Cut a batch into its items, unread."""
-    if kind in NDJSON:
-        pieces = [line for line in body.split(b"\n") if line.strip()]
-    else:
-        try:
-            raw = msgspec.json.decode(body, type=list[msgspec.Raw])
-        except (msgspec.DecodeError, msgspec.ValidationError, RecursionError) as error:
-            msg = f"the batch is no JSON array: {error}"
-            raise MalformedError(msg) from None
-        pieces = [bytes(one) for one in raw]
-    if len(pieces) > MAX_BATCH:
-        msg = f"the batch has {len(pieces)} items; at most {MAX_BATCH} are taken"
-        raise TooLargeError(msg, extra={"limit": MAX_BATCH})
-    return pieces
-
-
-async def _one_by_one(
-    runtime: Runtime,
-    request: Request[Any, Any, Any],
-    actor: Actor,
-    pieces: Sequence[bytes],
-) -> list[dict[str, Any]]:
-    """Take each item for itself; all of them share the turns of the lane."""
-
-    async def take(index: int, piece: bytes) -> dict[str, Any]:
-        try:
-            draft = parse_json(AnnotationDraft, piece, f"/{index}")
-            asked = request_of(request, actor, piece)
-            said = await say(runtime, asked, draft, f"/{index}")
-        except AnnologError as error:
-            return _refused(error)
-        return _taken(said)
-
-    return list(
-        await asyncio.gather(*(take(i, piece) for i, piece in enumerate(pieces)))
-    )
-
-
-async def _all_or_nothing(
-    runtime: Runtime,
-    request: Request[Any, Any, Any],
-    actor: Actor,
-    pieces: Sequence[bytes],
-) -> list[dict[str, Any]]:
-    """Take all items in one transaction, or none; the first error is the answer."""
-    works: list[Work[Said] | Said] = []
-    for index, piece in enumerate(pieces):
-        draft = parse_json(AnnotationDraft, piece, f"/{index}")
-        asked = request_of(request, actor, piece)
-        works.append(await prepared(runtime, asked, draft, f"/{index}"))
-    wants = Wants()
-    for work in works:
-        if isinstance(work, Work):
-            wants |= work.wants
-    done: dict[int, Said] = {}
-
-    def decide(desk: Desk) -> list[Said]:
-        # Asked again after more was loaded, it goes on where it stopped.
-        for index, work in enumerate(works):
-            if index not in done:
-                try:
-                    done[index] = work if isinstance(work, Said) else work.decide(desk)
-                except AnnologError as error:
-                    error.extra.setdefault("item", index)
-                    raise
-        return [done[index] for index in range(len(works))]
-
-    size = sum(work.size for work in works if isinstance(work, Work))
-    new = [work for work in works if isinstance(work, Work)]
-    answered = await runtime.lane.submit(
-        Work(
-            decide,
-            wants,
-            size=size,
-            alone=True,
-            rows=[row for work in new for row in work.rows],
-            obs_ids=[name for work in new for name in work.obs_ids],
-        )
-    )
-    return [_taken(said) for said in answered]
-
-
-def _taken(said: Said) -> dict[str, Any]:
-    return {
-        "status": 201 if said.created else 200,
-        "annotation": msgspec.Raw(said.body),
-    }
-
-
-def _refused(error: AnnologError) -> dict[str, Any]:
-    members = problems.members_of(error)
-    return {"status": members["status"], "problem": members}
-
-
-HANDLERS = (create, read, edit, retract, restore, review, redact, batch)
+HANDLERS = (create, read, edit, retract, restore)
 """All routes of this module."""

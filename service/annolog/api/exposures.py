@@ -14,27 +14,28 @@ from litestar.di import NamedDependency
 
 from annolog.actions import exposures as actions
 from annolog.actions import visits as visit_actions
-from annolog.actions.annotations import Request as Caller
 from annolog.actions.exposures import Asked, Fact
 from annolog.actions.lane import Work
+from annolog.actions.requests import Request as Caller
 from annolog.actions.resolve import Resolution
 from annolog.actions.visits import Visit, VisitDraft
 from annolog.api import formats, problems
-from annolog.api.annotations import MAX_BATCH, request_of
 from annolog.api.contract import ANY, PageOf, contract
 from annolog.api.parameters import read_query
 from annolog.api.requests import (
     BATCH_BYTES,
     JSON,
+    MAX_BATCH,
     NDJSON,
     content_type,
     parse_json,
     read_body,
+    request_of,
 )
 from annolog.domain import records, times
-from annolog.domain.book import Wants
 from annolog.domain.errors import AnnologError, MalformedError, TooLargeError
 from annolog.domain.exposures import ExposureFactDraft, end_unknown
+from annolog.domain.ledger import Wants
 from annolog.domain.nightviews import ExposureFilter, Listed
 from annolog.domain.roles import Actor
 from annolog.runtime import Runtime

@@ -18,10 +18,13 @@ from annolog.actions import coverage as actions
 from annolog.actions.coverage import CheckedDraft
 from annolog.actions.lane import Work
 from annolog.api import formats
-from annolog.api.annotations import request_of
 from annolog.api.contract import ANY, contract
 from annolog.api.parameters import read_query
-from annolog.api.requests import parse_json, read_body
+from annolog.api.requests import (
+    parse_json,
+    read_body,
+    request_of,
+)
 from annolog.domain import tags, times
 from annolog.domain.errors import NotFoundError
 from annolog.domain.gaps import TimeLost

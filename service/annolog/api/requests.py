@@ -1,4 +1,6 @@
-"""Bodies of requests: bytes that are checked, then read by a model.
+"""Requests: who sent what, starting from which revision, and the body as a model.
+
+A body is bytes that are checked, then read by a model.
 
 Everything that is wrong with the bytes themselves is told apart here: the content
 type (415), the size (413), what is no JSON (400). What is wrong with the content is
@@ -8,25 +10,35 @@ the model's to say (422). Odd but valid Unicode passes as it came.
 import re
 from collections.abc import Collection
 from typing import Any, TypeVar
+from uuid import UUID
 
 import msgspec
 from litestar import Request
 from litestar.exceptions import HTTPException
 from pydantic import BaseModel, ValidationError
 
+from annolog.actions.requests import Request as Asked
 from annolog.api.problems import escape, invalid, not_json
+from annolog.domain import records
 from annolog.domain.errors import (
     InvalidError,
     MalformedError,
     MediaTypeError,
     TooLargeError,
 )
+from annolog.domain.roles import Actor
 
 BATCH_BYTES = 16 * 1024 * 1024
 """Bytes of a batch or another bulk upload."""
 
 BODY_BYTES = 4 * 1024 * 1024
 """Bytes of any other body."""
+
+MAX_BATCH = 1_000
+"""Items of a batch or another bulk upload."""
+
+MAX_USER_AGENT = 200
+"""Characters that are kept of a program's name for itself."""
 
 JSON = frozenset({"application/json"})
 """The content type of most bodies."""
@@ -41,6 +53,32 @@ M = TypeVar("M", bound=BaseModel)
 
 # The escape of NUL, where its backslash is not itself escaped.
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+
+
+def request_of(request: Request[Any, Any, Any], actor: Actor, body: bytes) -> Asked:
+    """Say who calls and what was sent, as decisions want it."""
+    try:
+        sent = msgspec.json.decode(body)
+    except msgspec.DecodeError as error:
+        raise MalformedError(str(error)) from None
+    agent = request.headers.get("user-agent")
+    return Asked(
+        actor,
+        records.digest(sent),
+        agent[:MAX_USER_AGENT] if agent else None,
+    )
+
+
+def if_match(request: Request[Any, Any, Any]) -> UUID | None:
+    """Read the revision that an edit started from; None if the header is missing."""
+    sent = request.headers.get("if-match")
+    if sent is None:
+        return None
+    try:
+        return UUID(sent.strip().removeprefix("W/").strip('"'))
+    except ValueError:
+        reason = "is no revision id: send the ETag as it was given"
+        raise InvalidError.at("#If-Match", sent, reason, "not_an_etag") from None
 
 
 async def json_body(

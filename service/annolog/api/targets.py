@@ -9,7 +9,13 @@ from pydantic import Field, model_validator
 
 from annolog.actions import preview
 from annolog.actions.preview import Pasted
-from annolog.api import target_views as views
+from annolog.api import (
+    target_history,
+    target_inherited,
+    target_moments,
+    target_preview,
+    target_views,
+)
 from annolog.api.contract import ANY, contract
 from annolog.api.requests import json_body
 from annolog.domain.annotations import (
@@ -115,16 +121,16 @@ async def show_target(
 ) -> Response[bytes]:
     """Answer with all that is known of a target."""
     home = runtime.instruments
-    caller = views.Caller(actor, runtime.site.site_id, home, runtime.clock())
+    caller = target_views.Caller(actor, runtime.site.site_id, home, runtime.clock())
     wanted = await runtime.resolver.one(key, home, "?key")
     async with snapshot(runtime.reads) as conn:
-        moment = await views.moment_of(conn, as_of)
-        known = await views.known_at(conn, moment, runtime.lane.known)
-        found = await views.find(conn, wanted, moment, known, home)
-        await views.require_known(conn, found, home)
-        answer = await views.target_shown(conn, found, moment, known, caller)
+        moment = await target_moments.moment_of(conn, as_of)
+        known = await target_moments.known_at(conn, moment, runtime.lane.known)
+        found = await target_moments.find(conn, wanted, moment, known, home)
+        await target_moments.require_known(conn, found, home)
+        answer = await target_views.target_shown(conn, found, moment, known, caller)
     return Response(
-        views.worded(answer),
+        target_views.worded(answer),
         media_type="application/json",
         headers={"ETag": f'"{answer["number"]}"'},
     )
@@ -147,12 +153,14 @@ async def show_inherited(
     home = runtime.instruments
     wanted = await runtime.resolver.one(key, home, "?key")
     async with snapshot(runtime.reads) as conn:
-        moment = await views.moment_of(conn, as_of)
-        known = await views.known_at(conn, moment, runtime.lane.known)
-        found = await views.find(conn, wanted, moment, known, home)
-        await views.require_known(conn, found, home)
-        answer = await views.inherited_shown(conn, found, moment, known, home)
-    return Response(views.worded(answer), media_type="application/json")
+        moment = await target_moments.moment_of(conn, as_of)
+        known = await target_moments.known_at(conn, moment, runtime.lane.known)
+        found = await target_moments.find(conn, wanted, moment, known, home)
+        await target_moments.require_known(conn, found, home)
+        answer = await target_inherited.inherited_shown(
+            conn, found, moment, known, home
+        )
+    return Response(target_views.worded(answer), media_type="application/json")
 
 
 @get(
@@ -171,18 +179,20 @@ async def show_flag_history(
 ) -> Response[bytes]:
     """Answer with a page of a target's flag history."""
     home = runtime.instruments
-    after = views.place_of(cursor)
+    after = target_history.place_of(cursor)
     wanted = await runtime.resolver.one(key, home, "?key")
     async with snapshot(runtime.reads) as conn:
-        moment = await views.moment_of(conn, None)
-        known = await views.known_at(conn, moment, runtime.lane.known)
-        found = await views.find(conn, wanted, moment, known, home)
-        await views.require_known(conn, found, home)
-        answer = await views.history_shown(conn, wanted, after, limit)
+        moment = await target_moments.moment_of(conn, None)
+        known = await target_moments.known_at(conn, moment, runtime.lane.known)
+        found = await target_moments.find(conn, wanted, moment, known, home)
+        await target_moments.require_known(conn, found, home)
+        answer = await target_history.history_shown(conn, wanted, after, limit)
     return Response(
-        views.worded(answer),
+        target_views.worded(answer),
         media_type="application/json",
-        headers=views.links(f"{PREFIX}/target/flag-history", key, limit, answer),
+        headers=target_history.links(
+            f"{PREFIX}/target/flag-history", key, limit, answer
+        ),
     )
 
 
@@ -204,8 +214,10 @@ async def resolve(
     async with snapshot(runtime.reads) as conn:
         known = await entries.catch_up(conn, runtime.lane.known)
         shown = await preview.look(conn, wanted.found.keys, known)
-    answer = views.preview_shown(wanted, shown, runtime.site.site_id, _range_of(draft))
-    return Response(views.worded(answer), media_type="application/json")
+    answer = target_preview.preview_shown(
+        wanted, shown, runtime.site.site_id, _range_of(draft)
+    )
+    return Response(target_views.worded(answer), media_type="application/json")
 
 
 def _range_of(draft: ResolveDraft) -> tuple[str, int] | None:

@@ -15,13 +15,15 @@ from litestar.params import FromPath, FromQuery
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from annolog.actions import entries as actions
-from annolog.actions.annotations import Request as Asked
 from annolog.actions.lane import Work
-from annolog.api.annotations import request_of
+from annolog.actions.requests import Request as Asked
 from annolog.api.contract import ANY, contract
 from annolog.api.problems import invalid
-from annolog.api.requests import parse_json, read_body
-from annolog.domain.book import Wants
+from annolog.api.requests import (
+    parse_json,
+    read_body,
+    request_of,
+)
 from annolog.domain.entries import (
     Alias,
     AnyEntry,
@@ -35,6 +37,7 @@ from annolog.domain.entries import (
 )
 from annolog.domain.errors import InvalidError, NotFoundError
 from annolog.domain.instruments import Instrument
+from annolog.domain.ledger import Wants
 from annolog.domain.roles import Actor
 from annolog.domain.vocabulary import nearest
 from annolog.runtime import Runtime

@@ -15,6 +15,7 @@ from annolog.stream.topics import Access, Topics
 
 _SHOWN_TARGETS = 3
 _SHOWN_TEXT = 60
+_BY_ID = frozenset({"revision", "review", "redaction", "target_list"})
 
 
 def _start(_ctx: click.Context, _param: click.Parameter, value: str) -> Start:
@@ -123,6 +124,8 @@ def _change_words(body: Mapping[str, Any]) -> Iterable[str]:
     author = after.get("author") or actor.get("id") or ""
     targets = body["targets"] or {}
     yield f"by {author}" if author else ""
+    # An annotation's or list's own id says nothing to people; a target's key does.
+    yield str(body["subject"]) if body["kind"] not in _BY_ID else ""
     yield after.get("flag") or ""
     yield _words(after.get("tags"))
     yield _keys("", targets.get("added", ()), targets.get("added_count", 0))

@@ -8,31 +8,31 @@ is one way from records to views.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, TypeVar
 from uuid import UUID
 
-import msgspec
-
 from annolog.domain import history
-from annolog.domain.annotations import CONTENT_FIELDS, Operation, Verdict
+from annolog.domain.annotations import Operation
 from annolog.domain.entries import Entry
 from annolog.domain.exposures import ExposureFact, fact_from_record
-from annolog.domain.flags import Rank, effective
-from annolog.domain.history import Review, Standing, Standings, Version
-from annolog.domain.records import (
-    ENTRY_KINDS,
-    SWEEPING_KINDS,
-    Origin,
-    Record,
-    blank,
+from annolog.domain.history import Review, Version
+from annolog.domain.holdings import Holdings
+from annolog.domain.ledger import (
+    NOTHING_SAID,
+    STATEMENTS,
+    Entered,
+    Known,
+    NeedMore,
+    Place,
+    SaidRow,
+    State,
+    Wants,
 )
-from annolog.domain.vocabulary import Vocabulary
+from annolog.domain.plans import Plan, plan_of
+from annolog.domain.records import ENTRY_KINDS, Origin, Record, blank
 
 _T = TypeVar("_T", str, int)
-
-STATEMENTS = frozenset({"revision", "review"})
-"""Kinds of records that count for targets, and that can be redacted."""
 
 MAX_CHANGE_INSTRUMENTS = 8
 """Instruments that a change names for those who filter; more: none, it goes to all."""
@@ -40,233 +40,7 @@ MAX_CHANGE_DAYS = 64
 """Nights that a change names for those who filter; more: none, it goes to all."""
 
 
-class NeedMore(Exception):  # noqa: N818  (a request to the lane, not an error)
-    """The decision needs rows that were not loaded yet.
-
-    Parameters
-    ----------
-    wants
-        What to load before asking again.
-    """
-
-    def __init__(self, wants: "Wants") -> None:
-        super().__init__("more rows are needed")
-        self.wants = wants
-
-
-@dataclass(frozen=True, slots=True)
-class Wants:
-    """What a decision has to see.
-
-    Attributes
-    ----------
-    annotations
-        Annotations whose revisions and reviews are wanted.
-    keys
-        Targets whose places, standing statements and states are wanted.
-    facts
-        Exposures whose facts are wanted.
-    records
-        Records of which it matters whether they are here.
-    """
-
-    annotations: frozenset[UUID] = frozenset()
-    keys: frozenset[str] = frozenset()
-    facts: frozenset[str] = frozenset()
-    records: frozenset[UUID] = frozenset()
-
-    def __or__(self, other: "Wants") -> "Wants":
-        """Want both."""
-        return Wants(
-            self.annotations | other.annotations,
-            self.keys | other.keys,
-            self.facts | other.facts,
-            self.records | other.records,
-        )
-
-    def __bool__(self) -> bool:
-        """Tell whether anything is wanted."""
-        return bool(self.annotations or self.keys or self.facts or self.records)
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """A vocabulary as read from the log.
-
-    Attributes
-    ----------
-    vocabulary
-        Flags, tags, policies, aliases ...
-    number
-        Change number of the last entry that was read; 0 for none.
-    basis
-        Change number of the last entry that may have changed states everywhere.
-    """
-
-    vocabulary: Vocabulary
-    number: int = 0
-    basis: int = 0
-
-    def plus(self, entries: Iterable[Entry]) -> "Known":
-        """Give it with further entries, oldest first."""
-        vocabulary, number, basis = self.vocabulary, self.number, self.basis
-        for entry in entries:
-            vocabulary = vocabulary.with_entry(entry)
-            number = max(number, entry.number)
-            if entry.kind in SWEEPING_KINDS:
-                basis = max(basis, entry.number)
-        return Known(vocabulary, number, basis)
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A target's row: local numbers and the columns that lists filter by."""
-
-    target_id: int
-    class_id: int
-    key: str
-    kind: str
-    instrument: str | None
-    day_obs: int | None
-    seq_num: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """What now holds for a target; equal states are not written again."""
-
-    flag: str | None = None
-    decided_by: tuple[UUID, ...] = ()
-    outvoted: tuple[UUID, ...] = ()
-    disputed: bool = False
-    bots_differ: bool = False
-    follow_ups: tuple[UUID, ...] = ()
-    tags: tuple[str, ...] = ()
-    notes: int = 0
-    empty: bool = True
-
-
-NOTHING_SAID = State()
-"""The state of a target of which nobody said anything."""
-
-
-@dataclass(slots=True)
-class SaidRow:
-    """One interval of a standing, about to be written."""
-
-    place: Place
-    standing: Standing
-    from_number: int
-    to_number: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Entered:
-    """One record that the turn brings into the log."""
-
-    number: int
-    record: Record
-    operation: str
-    subject: str
-    instruments: tuple[str, ...]
-    days: tuple[int, ...]
-    added: tuple[str, ...] = ()
-    removed: tuple[str, ...] = ()
-    target_count: int = 0
-    before: Mapping[str, Any] = field(default_factory=dict)
-    fields: Mapping[str, Any] = field(default_factory=dict)
-
-
-def state_of(
-    standings: Iterable[Standing], vocabulary: Vocabulary, instrument: str | None
-) -> State:
-    """Fold what stands on a target into its state.
-
-    Parameters
-    ----------
-    standings
-        All that counts on the target and on those joined with it, any order.
-    vocabulary
-        Flags, policies and aliases to judge by.
-    instrument
-        The target's instrument; None if it has none.
-    """
-    known = list(standings)
-    if not known:
-        return NOTHING_SAID
-    result = effective((one.said for one in known), vocabulary, instrument)
-    return State(
-        flag=result.flag,
-        decided_by=result.decided_by,
-        outvoted=result.outvoted,
-        disputed=result.disputed,
-        bots_differ=result.bots_differ,
-        follow_ups=result.follow_ups,
-        tags=tuple(sorted({tag for one in known for tag in one.tags})),
-        notes=len(
-            {
-                one.said.annotation_id
-                for one in known
-                if one.said.source_id == one.said.annotation_id
-            }
-        ),
-        empty=False,
-    )
-
-
-def version_of(
-    fields: Mapping[str, Any], lists: Mapping[UUID, Sequence[str]]
-) -> Version:
-    """Read of a revision's body what the views need.
-
-    Parameters
-    ----------
-    fields
-        The decoded body.
-    lists
-        Lists of targets by id; its own must be among them.
-    """
-    if fields.get("list_id"):
-        keys = lists[UUID(fields["list_id"])]
-    else:
-        keys = fields["targets"]
-    parent = fields["parent_id"]
-    return Version(
-        UUID(fields["revision_id"]),
-        UUID(fields["annotation_id"]),
-        UUID(parent) if parent else None,
-        fields["clock"],
-        Operation(fields["operation"]),
-        tuple(keys),
-        fields["flag"],
-        tuple(fields["tags"]),
-        fields["author"],
-        fields["author_kind"],
-        fields["voter"],
-        Rank[fields["rank"].upper()],
-    )
-
-
-def review_of(fields: Mapping[str, Any], lists: Mapping[UUID, Sequence[str]]) -> Review:
-    """Read of a review's body what the views need; lists as for `version_of`."""
-    targets: frozenset[str] | None
-    if fields.get("list_id"):
-        targets = frozenset(lists[UUID(fields["list_id"])])
-    else:
-        targets = None if fields["targets"] is None else frozenset(fields["targets"])
-    return Review(
-        UUID(fields["record_id"]),
-        UUID(fields["annotation_id"]),
-        UUID(fields["revision_id"]),
-        Verdict(fields["verdict"]),
-        targets,
-        fields["voter"],
-        Rank[fields["rank"].upper()],
-        fields["clock"],
-    )
-
-
-class Book:
+class Book(Holdings):
     """One turn's knowledge and its results.
 
     Parameters
@@ -280,26 +54,9 @@ class Book:
     """
 
     def __init__(self, origin: Origin, head: int, known: Known) -> None:
+        super().__init__(known)
         self.origin = origin
         self.head = head
-        self.known = known
-        self.places: dict[str, Place] = {}
-        self.lists: dict[UUID, Sequence[str]] = {}
-        self.bodies: dict[UUID, bytes] = {}
-        self.versions: dict[UUID, list[Version]] = {}
-        self.reviews: dict[UUID, list[Review]] = {}
-        self.facts: dict[str, list[ExposureFact]] = {}
-        self.redactions: dict[UUID, UUID] = {}
-        self.states: dict[int, State] = {}
-        self.members: dict[int, dict[str, Place]] = {}
-        self.known_records: set[UUID] = set()
-        self.known_lists: set[UUID] = set()
-        self._standing: dict[int, dict[tuple[UUID, str], Standing]] = {}
-        self._seen_annotations: set[UUID] = set()
-        self._seen_facts: set[str] = set()
-        self._seen_records: set[UUID] = set()
-        self.waiting: dict[UUID, list[Mapping[str, Any]]] = {}
-        # results
         self.entered: list[Entered] = []
         self.opened: dict[tuple[UUID, str], SaidRow] = {}
         self.finished: list[SaidRow] = []
@@ -315,134 +72,6 @@ class Book:
         self.blanked: list[tuple[UUID, bytes]] = []
         self.counted: dict[UUID, bool] = {}
         self.moved: dict[int, int] = {}
-
-    # ------------------------------------------------------------ loading
-
-    def load_places(self, places: Iterable[tuple[Place, State | None]]) -> None:
-        """Take in places (all members of their classes) and their classes' states."""
-        for place, state in places:
-            self.places[place.key] = place
-            self.members.setdefault(place.class_id, {})[place.key] = place
-            self._standing.setdefault(place.class_id, {})
-            if state is not None:
-                self.states.setdefault(place.class_id, state)
-
-    def load_standing(self, key: str, standing: Standing) -> None:
-        """Take in one standing as the database has it."""
-        place = self.places[key]
-        slot = self._standing[place.class_id]
-        slot.setdefault((standing.said.source_id, key), standing)
-
-    def load_annotations(
-        self,
-        ids: Iterable[UUID],
-        bodies: Iterable[bytes],
-        reviews: Iterable[bytes],
-        lists: Iterable[tuple[UUID, bytes]],
-    ) -> None:
-        """Take in annotations whole; those asked for and not found do not exist."""
-        fresh = set(ids) - self._seen_annotations
-        self._seen_annotations |= fresh
-        for list_id, keys in lists:
-            self.known_lists.add(list_id)
-            self.lists.setdefault(list_id, msgspec.json.decode(keys))
-        for body in bodies:
-            fields = msgspec.json.decode(body)
-            annotation_id = UUID(fields["annotation_id"])
-            if annotation_id in fresh:
-                version = version_of(fields, self.lists)
-                self.bodies[version.revision_id] = body
-                self.versions.setdefault(annotation_id, []).append(version)
-        for body in reviews:
-            fields = msgspec.json.decode(body)
-            if UUID(fields["annotation_id"]) in fresh:
-                review = review_of(fields, self.lists)
-                self.bodies[review.review_id] = body
-                self.reviews.setdefault(review.annotation_id, []).append(review)
-
-    def load_facts(self, keys: Iterable[str], facts: Iterable[ExposureFact]) -> None:
-        """Take in all facts of the exposures asked for."""
-        fresh = set(keys) - self._seen_facts
-        self._seen_facts |= fresh
-        for fact in facts:
-            if fact.key in fresh:
-                self.facts.setdefault(fact.key, []).append(fact)
-
-    def load_records(
-        self,
-        ids: Iterable[UUID],
-        known: Iterable[UUID],
-        redactions: Iterable[tuple[UUID, UUID]],
-        lists: Iterable[tuple[UUID, bytes]],
-        waiting: Iterable[tuple[UUID, bytes]],
-        bodies: Iterable[tuple[UUID, bytes]] = (),
-    ) -> None:
-        """Take in what is here of the records asked for.
-
-        Parameters
-        ----------
-        ids
-            Those asked for.
-        known
-            Those of them that are here.
-        redactions
-            (revision, redaction) of those that were redacted before they came.
-        lists
-            Those of them that are lists: id and keys.
-        waiting
-            (list, body) of statements that wait for one of them.
-        bodies
-            Those of them that are statements: id and body.
-        """
-        self._seen_records |= set(ids)
-        self.known_records |= set(known)
-        for revision_id, redaction_id in redactions:
-            self._note_redaction(revision_id, redaction_id)
-        for record_id, body in bodies:
-            self.bodies.setdefault(record_id, body)
-        for list_id, keys in lists:
-            self.known_lists.add(list_id)
-            self.lists.setdefault(list_id, msgspec.json.decode(keys))
-        for list_id, body in waiting:
-            fields = msgspec.json.decode(body)
-            self.waiting.setdefault(list_id, []).append(fields)
-            record_id = UUID(fields.get("revision_id") or fields["record_id"])
-            self.bodies.setdefault(record_id, body)
-
-    # ------------------------------------------------------------ looking
-
-    def require(self, wants: Wants) -> None:
-        """Make sure that all this is loaded.
-
-        Raises
-        ------
-        NeedMore
-            If something is not; load it and ask again.
-        """
-        lacking = Wants(
-            wants.annotations - self._seen_annotations,
-            frozenset(k for k in wants.keys if k not in self.places),
-            wants.facts - self._seen_facts,
-            wants.records - self._seen_records,
-        )
-        if lacking:
-            raise NeedMore(lacking)
-
-    def standing_on(self, key: str) -> Iterable[Standing]:
-        """Give all that counts on a target and those joined with it."""
-        return self._standing[self.places[key].class_id].values()
-
-    def greatest_clock(self, keys: Iterable[str]) -> int:
-        """Give the greatest clock among the votes that stand on these targets."""
-        return max(
-            (one.said.vote_clock for key in keys for one in self.standing_on(key)),
-            default=0,
-        )
-
-    @property
-    def vocabulary(self) -> Vocabulary:
-        """The vocabulary, with what the turn added to it."""
-        return self.known.vocabulary
 
     @property
     def next_number(self) -> int:
@@ -654,22 +283,6 @@ class Book:
                 found[class_id] = (self.representative(class_id), state)
         return found
 
-    def state_now(self, class_id: int) -> State:
-        """Work out what holds for the targets of a class."""
-        place = self.representative(class_id)
-        return state_of(
-            self._standing[class_id].values(), self.vocabulary, place.instrument
-        )
-
-    def outdated(self, keys: Iterable[str]) -> set[int]:
-        """Give the classes of these targets whose states are not what now holds."""
-        classes = {self.places[key].class_id for key in keys}
-        return {
-            one
-            for one in classes
-            if self.state_now(one) != self.states.get(one, NOTHING_SAID)
-        }
-
     def begun_anew(self) -> dict[UUID, Version]:
         """Give the first revisions that came after others of their annotation.
 
@@ -691,11 +304,6 @@ class Book:
         return found
 
     # ------------------------------------------------------------ inner works
-
-    def _note_redaction(self, revision_id: UUID, redaction_id: UUID) -> None:
-        """Remember of several redactions the least, as `blank` does."""
-        known = self.redactions.get(revision_id, redaction_id)
-        self.redactions[revision_id] = min(known, redaction_id)
 
     def _require_for(
         self, waiting: Sequence[Mapping[str, Any]], keys: Sequence[str]
@@ -726,38 +334,17 @@ class Book:
         self.require(Wants(records=frozenset({list_id})))
         return list_id not in self.lists
 
-    def _plan(self, fields: Mapping[str, Any]) -> "_Plan":
+    def _plan(self, fields: Mapping[str, Any]) -> Plan:
         """Work out what a statement changes; asks for more, changes nothing."""
         annotation_id = UUID(fields["annotation_id"])
         self.require(Wants(annotations=frozenset({annotation_id})))
-        versions = self.versions.get(annotation_id, [])
-        reviews = self.reviews.get(annotation_id, [])
-        was = history.standings(versions, reviews)
-        if fields["kind"] == "review":
-            review = review_of(fields, self.lists)
-            seen = next(
-                (v for v in versions if v.revision_id == review.revision_id), None
-            )
-            if review.targets is not None:
-                keys = tuple(sorted(review.targets))
-            else:
-                keys = seen.targets if seen else ()
-            now = history.standings(versions, [*reviews, review])
-            plan = _Plan(was, now, keys, review=review)
-        else:
-            version = version_of(fields, self.lists)
-            now = history.standings([*versions, version], reviews)
-            parent = next(
-                (v for v in versions if v.revision_id == version.parent_id), None
-            )
-            plan = _Plan(was, now, version.targets, version=version)
-            if parent is None:
-                plan.added = version.targets
-            else:
-                before, after = set(parent.targets), set(version.targets)
-                plan.added = tuple(sorted(after - before))
-                plan.removed = tuple(sorted(before - after))
-                plan.before = _changed(self.bodies[parent.revision_id], fields)
+        plan = plan_of(
+            fields,
+            self.versions.get(annotation_id, []),
+            self.reviews.get(annotation_id, []),
+            self.lists,
+            self.bodies,
+        )
         changed = {key for _, key in (*plan.closed, *plan.opened)}
         self.require(Wants(keys=frozenset(changed | set(plan.keys))))
         return plan
@@ -766,7 +353,7 @@ class Book:
         """Count a statement that is in the log already."""
         self._carry_out(self._plan(fields), fields, number)
 
-    def _carry_out(self, plan: "_Plan", fields: Mapping[str, Any], number: int) -> None:
+    def _carry_out(self, plan: Plan, fields: Mapping[str, Any], number: int) -> None:
         if plan.version is not None:
             version = plan.version
             known = self.versions.setdefault(version.annotation_id, [])
@@ -803,7 +390,7 @@ class Book:
             self._standing[place.class_id][source_id, key] = standing
             self.touched[place.class_id] = number
 
-    def _count_current(self, current: Version, plan: "_Plan") -> None:
+    def _count_current(self, current: Version, plan: Plan) -> None:
         """Note whether the revision that holds counts for any of its targets."""
         if current.targets:
             own = current.annotation_id
@@ -852,17 +439,6 @@ class Book:
         )
         return self.head
 
-    def _require_classes(self, keys: frozenset[str]) -> None:
-        """Load all that decides which targets are one with these."""
-        self.require(Wants(keys=keys))
-        members = {
-            place.key
-            for key in keys
-            for place in self.members[self.places[key].class_id].values()
-            if place.kind == "exposure"
-        }
-        self.require(Wants(facts=frozenset(members)))
-
     def _regroup(self, keys: frozenset[str], number: int) -> None:
         """Work out anew which targets are one, among those joined with the given.
 
@@ -908,51 +484,11 @@ class Book:
         for (source_id, key), one_standing in standing.items():
             self._standing[self.places[key].class_id][source_id, key] = one_standing
 
-    def representative(self, class_id: int) -> Place:
-        """Give the target that stands for a class: the one with the least key."""
-        members = self.members[class_id]
-        if not members:  # it was joined to another class, and stands for none now
-            return next(p for p in self.places.values() if p.target_id == class_id)
-        return members[min(members)]
-
-
-class _Plan:
-    """What one statement will change."""
-
-    def __init__(
-        self,
-        was: Standings,
-        now: Standings,
-        keys: tuple[str, ...],
-        *,
-        version: Version | None = None,
-        review: Review | None = None,
-    ) -> None:
-        self.now = now
-        self.closed = {at: one for at, one in was.items() if now.get(at) != one}
-        self.opened = {at: one for at, one in now.items() if was.get(at) != one}
-        self.keys = keys
-        self.version = version
-        self.review = review
-        self.added: tuple[str, ...] = ()
-        self.removed: tuple[str, ...] = ()
-        self.before: Mapping[str, Any] = {}
-
 
 def _operation(fields: Mapping[str, Any]) -> str:
     """Name what a statement does: a revision its operation, a review its verdict."""
     word: str = fields["verdict" if fields["kind"] == "review" else "operation"]
     return word
-
-
-def _changed(parent: bytes, fields: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Give the fields that a revision changed, as its parent had them."""
-    before = msgspec.json.decode(parent)
-    return {
-        name: before.get(name)
-        for name in CONTENT_FIELDS
-        if before.get(name) != fields.get(name)
-    }
 
 
 def _bounded(values: set[_T], most: int) -> tuple[_T, ...]:

@@ -9,9 +9,9 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from annolog.domain.book import State, state_of
 from annolog.domain.entries import Entry
 from annolog.domain.history import Standing
+from annolog.domain.ledger import State, state_of
 from annolog.domain.vocabulary import Vocabulary
 
 JUDGING_KINDS = frozenset({"flag", "policy", "alias", "same_as"})

@@ -16,7 +16,11 @@ from uuid import UUID
 
 from annolog.domain import exposures, history, times
 from annolog.domain.annotations import Operation
-from annolog.domain.book import (
+from annolog.domain.entries import Entry
+from annolog.domain.exposures import ExposureFact, ExposureView, fact_from_record
+from annolog.domain.history import Review, Standing, Version
+from annolog.domain.instruments import Instruments
+from annolog.domain.ledger import (
     NOTHING_SAID,
     STATEMENTS,
     State,
@@ -24,10 +28,6 @@ from annolog.domain.book import (
     state_of,
     version_of,
 )
-from annolog.domain.entries import Entry
-from annolog.domain.exposures import ExposureFact, ExposureView, fact_from_record
-from annolog.domain.history import Review, Standing, Version
-from annolog.domain.instruments import Instruments
 from annolog.domain.records import ENTRY_KINDS, Record, canonical
 from annolog.domain.targets import TargetColumns, columns, parse_key
 from annolog.domain.vocabulary import Vocabulary

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from annolog.domain.book import Known
 from annolog.domain.entries import Entry
+from annolog.domain.ledger import Known
 from annolog.domain.vocabulary import Vocabulary
 from annolog.storage.database import Connection
 

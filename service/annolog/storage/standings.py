@@ -13,11 +13,11 @@ import asyncpg
 import msgspec
 
 from annolog.domain import exposures
-from annolog.domain.book import State
 from annolog.domain.chronicle import Interval, Twin
 from annolog.domain.exposures import ExposureFact
 from annolog.domain.flags import Rank, Said
 from annolog.domain.history import Standing
+from annolog.domain.ledger import State
 from annolog.storage.database import Connection
 from annolog.storage.lists import AnnotationRow
 

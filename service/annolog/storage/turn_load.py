@@ -1,0 +1,232 @@
+"""How a turn reads: rows of targets, annotations, facts and records into its book."""
+
+from collections.abc import Iterable
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from annolog.domain import exposures
+from annolog.domain.book import Book
+from annolog.domain.flags import Rank, Said
+from annolog.domain.history import Standing
+from annolog.domain.ledger import Place, State
+from annolog.storage.database import Connection, one_row
+
+TARGETS = """
+with member as materialized (
+  select m.target_id, m.class_id, m.key, m.kind, m.instrument, m.day_obs, m.seq_num
+    from (select distinct class_id from target where key = any($1)) c
+    join target m on m.class_id = c.class_id
+)
+select
+  greatest((select max(number) from change),
+           (select max(first_number) - 1 from site), 0) as head,
+  coalesce((select max(number) from relay_floor), 0) as published,
+  coalesce((select max(number) from entry), 0) as entered,
+  (select json_agg(x)::text from (
+     select m.*, case when s.target_id is null then null else
+            json_build_object(
+              'flag', s.flag, 'decided_by', s.decided_by, 'outvoted', s.outvoted,
+              'disputed', s.disputed, 'bots_differ', s.bots_differ,
+              'follow_ups', s.follow_ups, 'tags', s.tags, 'notes', s.notes,
+              'empty', s.empty)
+            end as state
+       from member m left join target_state s on s.target_id = m.class_id
+   ) x) as places,
+  (select json_agg(x)::text from (
+     select m.key, s.source_id, s.annotation_id, s.revision_id, s.ordinal, s.author,
+            s.voter, s.rank, s.flag, s.vote_id, s.vote_clock, s.contested, s.tags
+       from member m join said s
+         on s.target_id = m.target_id and s.to_number is null
+   ) x) as said
+"""
+"""Heads, and of targets their classes' members, states and standings."""
+
+
+class _SaidRow(msgspec.Struct):
+    """A standing as the database gives it."""
+
+    key: str
+    source_id: UUID
+    annotation_id: UUID
+    revision_id: UUID
+    ordinal: int
+    author: str
+    voter: str
+    rank: int
+    flag: str | None
+    vote_id: UUID
+    vote_clock: int
+    contested: int | None
+    tags: list[str]
+
+
+class _PlaceRow(msgspec.Struct):
+    """A target, and the state of its class if there is one."""
+
+    target_id: int
+    class_id: int
+    key: str
+    kind: str
+    instrument: str | None
+    day_obs: int | None
+    seq_num: int | None
+    state: dict[str, Any] | None
+
+
+_places = msgspec.json.Decoder(list[_PlaceRow])
+_saids = msgspec.json.Decoder(list[_SaidRow])
+
+
+def take_targets(book: Book, row: asyncpg.Record) -> None:
+    """Bring into the book what `TARGETS` found.
+
+    Parameters
+    ----------
+    book
+        Where it goes.
+    row
+        The one row that the statement gives.
+    """
+    if row["places"]:
+        book.load_places(
+            (
+                Place(
+                    p.target_id,
+                    p.class_id,
+                    p.key,
+                    p.kind,
+                    p.instrument,
+                    p.day_obs,
+                    p.seq_num,
+                ),
+                _state(p.state),
+            )
+            for p in _places.decode(row["places"])
+        )
+    if row["said"]:
+        for one in _saids.decode(row["said"]):
+            book.load_standing(
+                one.key,
+                Standing(
+                    Said(
+                        one.source_id,
+                        one.annotation_id,
+                        one.revision_id,
+                        one.author,
+                        one.voter,
+                        Rank(one.rank),
+                        one.flag,
+                        one.vote_id,
+                        one.vote_clock,
+                        None if one.contested is None else Rank(one.contested),
+                    ),
+                    one.ordinal,
+                    tuple(one.tags),
+                ),
+            )
+
+
+def _state(row: dict[str, Any] | None) -> State | None:
+    if row is None:
+        return None
+    return State(
+        row["flag"],
+        tuple(map(UUID, row["decided_by"])),
+        tuple(map(UUID, row["outvoted"])),
+        row["disputed"],
+        row["bots_differ"],
+        tuple(map(UUID, row["follow_ups"])),
+        tuple(row["tags"]),
+        row["notes"],
+        row["empty"],
+    )
+
+
+async def load_annotations(conn: Connection, book: Book, ids: Iterable[UUID]) -> None:
+    """Bring into the book annotations whole: their revisions, reviews and lists."""
+    wanted = list(ids)
+    row = await one_row(
+        conn,
+        """
+        select
+          (select array_agg(r.body)
+             from revision v join record r on r.record_id = v.revision_id
+            where v.annotation_id = any($1)) as bodies,
+          (select array_agg(r.body)
+             from review v join record r on r.record_id = v.review_id
+            where v.annotation_id = any($1)) as reviews
+        """,
+        wanted,
+    )
+    bodies, reviews = row["bodies"] or [], row["reviews"] or []
+    lists: list[tuple[UUID, bytes]] = []
+    if bodies or reviews:
+        lists = [
+            (one["list_id"], one["keys"])
+            for one in await conn.fetch(
+                """
+                select list_id, keys from target_list where list_id in (
+                  select list_id from revision where annotation_id = any($1)
+                  union
+                  select list_id from review where annotation_id = any($1))
+                """,
+                wanted,
+            )
+        ]
+    book.load_annotations(wanted, bodies, reviews, lists)
+
+
+async def load_facts(conn: Connection, book: Book, keys: Iterable[str]) -> None:
+    """Bring into the book all facts of these exposures."""
+    wanted = list(keys)
+    rows = await conn.fetch(
+        """
+        select r.body from target t
+          join exposure_fact f on f.target_id = t.target_id
+          join record r on r.record_id = f.record_id
+         where t.key = any($1)
+        """,
+        wanted,
+    )
+    facts = (exposures.fact_from_record(msgspec.json.decode(r["body"])) for r in rows)
+    book.load_facts(wanted, facts)
+
+
+async def load_records(conn: Connection, book: Book, ids: Iterable[UUID]) -> None:
+    """Bring into the book what is here of these records, and what waits for them."""
+    wanted = list(ids)
+    known = await conn.fetch(
+        """
+        select record_id, case when kind in ('revision', 'review') then body end as body
+          from record where record_id = any($1)
+        """,
+        wanted,
+    )
+    redactions = await conn.fetch(
+        """
+        select revision_id, min(record_id::text)::uuid as record_id
+          from redaction where revision_id = any($1) group by revision_id
+        """,
+        wanted,
+    )
+    lists = await conn.fetch(
+        "select list_id, keys from target_list where list_id = any($1)", wanted
+    )
+    waiting = await conn.fetch(
+        """
+        select w.list_id, r.body from waiting w
+          join record r on r.record_id = w.record_id where w.list_id = any($1)
+        """,
+        wanted,
+    )
+    book.load_records(
+        wanted,
+        [r["record_id"] for r in known],
+        [(r["revision_id"], r["record_id"]) for r in redactions],
+        [(r["list_id"], r["keys"]) for r in lists],
+        [(r["list_id"], r["body"]) for r in waiting],
+        [(r["record_id"], r["body"]) for r in known if r["body"] is not None],
+    )
