@@ -95,9 +95,6 @@ LANE = _use(
     idle_in_transaction_session_timeout="2s",
     statement_timeout="10s",
     lock_timeout="5s",
-    # The turn's statement has many parts and always the same arrays: planning it anew
-    # for each turn would cost more than running it.
-    plan_cache_mode="force_generic_plan",
     **_HOT,
 )
 """The writers' lane: one connection a process; whoever freezes in it loses it."""

@@ -30,11 +30,13 @@ async def add(conn: Connection, rows: Sequence[tuple[str, TargetColumns]]) -> No
     await conn.execute(
         """
         with fresh as (
-          select * from unnest($1::text[], $2::text[], $3::text[], $4::integer[],
-                               $5::integer[], $6::bigint[], $7::integer[], $8::uuid[])
+          select u.* from unnest($1::text[], $2::text[], $3::text[], $4::integer[],
+                                 $5::integer[], $6::bigint[], $7::integer[], $8::uuid[])
             as u(key, kind, instrument, day_obs, seq_num, exposure_id, detector,
                  dataset_id)
-           where not exists (select from target t where t.key = u.key)
+            left join lateral (
+              select true as here from target where key = u.key offset 0) t on true
+           where t.here is null
            order by key
         ), numbered as (
           select nextval(pg_get_serial_sequence('target', 'target_id')) as target_id, *

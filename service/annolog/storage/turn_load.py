@@ -15,10 +15,16 @@ from annolog.domain.ledger import Place, State
 from annolog.storage.database import Connection, one_row
 
 TARGETS = """
-with member as materialized (
-  select m.target_id, m.class_id, m.key, m.kind, m.instrument, m.day_obs, m.seq_num
-    from (select distinct class_id from target where key = any($1)) c
-    join target m on m.class_id = c.class_id
+with asked as materialized (
+  select distinct t.class_id
+    from unnest($1::text[]) as u(key)
+   cross join lateral (select class_id from target where key = u.key offset 0) t
+), member as materialized (
+  select m.*
+    from asked c
+   cross join lateral (
+     select target_id, class_id, key, kind, instrument, day_obs, seq_num
+       from target where class_id = c.class_id offset 0) m
 )
 select
   greatest((select max(number) from change),
@@ -33,16 +39,23 @@ select
               'follow_ups', s.follow_ups, 'tags', s.tags, 'notes', s.notes,
               'empty', s.empty)
             end as state
-       from member m left join target_state s on s.target_id = m.class_id
+       from member m
+       left join lateral (
+         select * from target_state where target_id = m.class_id offset 0) s on true
    ) x) as places,
   (select json_agg(x)::text from (
-     select m.key, s.source_id, s.annotation_id, s.revision_id, s.ordinal, s.author,
-            s.voter, s.rank, s.flag, s.vote_id, s.vote_clock, s.contested, s.tags
-       from member m join said s
-         on s.target_id = m.target_id and s.to_number is null
+     select m.key, s.*
+       from member m
+      cross join lateral (
+        select source_id, annotation_id, revision_id, ordinal, author, voter, rank,
+               flag, vote_id, vote_clock, contested, tags
+          from said where target_id = m.target_id and to_number is null offset 0) s
    ) x) as said
 """
-"""Heads, and of targets their classes' members, states and standings."""
+"""Heads, and of targets their classes' members, states and standings.
+
+Each `offset 0` keeps the planner to one index look-up a row: a plan made while the
+tables were small would otherwise go on reading all of them."""
 
 
 class _SaidRow(msgspec.Struct):
