@@ -2,9 +2,11 @@
 
 import asyncio
 import os
+import signal
+import time
 from collections.abc import AsyncIterator, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from itertools import count
 from pathlib import Path
 from typing import TypeVar
@@ -50,10 +52,21 @@ class PostgresServer:
             self._child = None
 
     def kill(self) -> None:
-        """End it as a crash would: no session hears a word."""
+        """End it as a crash would: no session hears a word, or says one more."""
         if self._child is not None:
+            # Sessions are groups of their own; one that outlived the server by a
+            # moment would still answer.
+            sessions = _children(self._child.pid)
             self._child.kill()
             self._child = None
+            for session in sessions:
+                with suppress(ProcessLookupError):
+                    os.kill(session, signal.SIGKILL)
+            deadline = time.monotonic() + 5  # for a machine that reaps no orphans
+            while time.monotonic() < deadline and any(
+                Path(f"/proc/{session}").exists() for session in sessions
+            ):
+                time.sleep(0.01)
 
     def close(self) -> None:
         self.stop()
@@ -91,6 +104,18 @@ async def connected(home: Path) -> AsyncIterator[asyncpg.Connection]:
         yield connection
     finally:
         await connection.close()
+
+
+def _children(parent: int) -> list[int]:
+    """Give the processes whose parent a process is."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            # The name, in brackets, may hold blanks; state and parent follow it.
+            after = entry.read_text().rpartition(")")[2].split()
+            if int(after[1]) == parent:
+                found.append(int(entry.parent.name))
+    return found
 
 
 def run_apart(work: Coroutine[None, None, T]) -> T:
