@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, TypeVar
@@ -431,7 +431,3 @@ def _refuse(works: Iterable[Work[Any]], error: BaseException) -> None:
     for work in works:
         if work.answer is not None and not work.answer.done():
             work.answer.set_exception(error)
-
-
-Submit = Callable[[Work[Any]], Awaitable[Any]]
-"""How actions reach the lane."""

@@ -262,11 +262,6 @@ def standings(versions: Sequence[Version], reviews: Sequence[Review] = ()) -> St
     return found
 
 
-def ordinals_named(versions: Sequence[Version]) -> int:
-    """Count the different targets that the current line ever named."""
-    return len({key for version in chain(versions) for key in version.targets})
-
-
 def _walk(
     line: Sequence[Version],
 ) -> tuple[dict[str, int], dict[str, UUID], dict[str, _Vote]]:

@@ -6,7 +6,7 @@ body as first said and stays when a redaction blanks the body.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -269,10 +269,6 @@ def list_record(list_id: UUID, keys: bytes, origin: Origin, number: int) -> Reco
         body,
         hashlib.sha256(body).digest(),
     )
-
-
-NewId = Callable[[datetime], UUID]
-"""Gives a fresh UUIDv7 for a moment."""
 
 
 def revision_id(moment: datetime, random_bits: int) -> UUID:

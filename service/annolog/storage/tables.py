@@ -486,6 +486,3 @@ waiting = Table(
     PrimaryKeyConstraint("list_id", "record_id"),
     comment="local: statements whose list of targets has not come yet",
 )
-
-SMALL_TABLES = (site, token, relay_floor, lease, entry, refresh)
-"""Tables that are read whole without an index on purpose."""
