@@ -144,7 +144,9 @@ class Holdings:
         for list_id, body in waiting:
             fields = msgspec.json.decode(body)
             self.waiting.setdefault(list_id, []).append(fields)
-            record_id = UUID(fields.get("revision_id") or fields["record_id"])
+            # A review names a revision too, but that one is not what it is.
+            own = "record_id" if fields["kind"] == "review" else "revision_id"
+            record_id = UUID(fields[own])
             self.bodies.setdefault(record_id, body)
 
     def _note_redaction(self, revision_id: UUID, redaction_id: UUID) -> None:
