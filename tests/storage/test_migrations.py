@@ -12,6 +12,7 @@ from annolog.domain.errors import ConflictError
 from annolog.storage import database
 from annolog.storage.migrations import alembic_config
 from annolog.storage.tables import metadata
+from tests.support.service import service
 
 
 async def connected(url: str) -> "asyncpg.Connection[asyncpg.Record]":
@@ -82,4 +83,24 @@ async def test_a_newer_schema_is_left_alone(database_url: str) -> None:
     with pytest.raises(ConflictError, match="9999"):
         await database.migrate(database_url)
     assert not await database.is_current(connection)
+    await connection.close()
+
+
+async def test_a_log_older_than_the_messages_gets_them_with_the_migration(
+    database_url: str,
+) -> None:
+    async with service(database_url) as annolog:
+        said = await annolog.say("exposure:LSSTCam/2026111900123", text="a trail")
+        await annolog.edit(said, text="a long trail")
+        await annolog.say("night:LSSTCam/20261119", text="clear")
+    connection = await connected(database_url)
+    before = await connection.fetch("select * from message order by message_id")
+    await connection.execute("delete from message")
+
+    await database.migrate(database_url)
+    await database.migrate(database_url)
+
+    after = await connection.fetch("select * from message order by message_id")
+    assert len(after) == 2
+    assert after == before
     await connection.close()

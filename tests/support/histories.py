@@ -9,7 +9,7 @@ from uuid import UUID
 
 from hypothesis import strategies as st
 
-from annolog.domain import records
+from annolog.domain import messages, records
 from annolog.domain.entries import (
     Alias,
     AnyEntry,
@@ -97,6 +97,7 @@ class _Scribe:
         self._lists: set[UUID] = set()
         self._clock = 1_760_000_000_000_000
         self._count = 0
+        self._parents: dict[str | None, dict[str, Any]] = {}
 
     def take(self, step: Step) -> None:  # noqa: C901 - one case a kind of step
         self._clock += step.pause
@@ -175,6 +176,7 @@ class _Scribe:
         raw = bytearray(hashlib.sha256(b"%d" % self._count).digest()[:16])
         raw[6] = raw[6] & 0x0F | 0x70
         raw[8] = raw[8] & 0x3F | 0x80
+        raw[14:] = bytes([raw[14] & 0xC0, 0])  # where messages have their ordinals
         return UUID(bytes=bytes(raw))
 
     def _create(self, step: Step, annotation_id: UUID) -> None:
@@ -239,11 +241,21 @@ class _Scribe:
         keys = fields["keys"]
         placed = self._placed(keys, {"target_count": len(keys)})
         check = "donut_finder" if bot else None
+        speaker = "robot" if bot else author
+        says = {**rest, "author": speaker, "author_kind": "bot" if bot else "human"}
+        rest["content_id"] = str(
+            messages.content_id(record_id, says, self._parents.get(rest["parent_id"]))
+        )
+        self._parents[str(record_id)] = {
+            **says,
+            "revision_id": str(record_id),
+            "content_id": rest["content_id"],
+        }
         rank = "bot" if bot else "curator" if step.who % 7 == 6 else "human"
         self._seal(
             "revision",
             {**rest, **placed, "check": check},
-            "robot" if bot else author,
+            speaker,
             rank=rank,
             record_id=record_id,
             check=check,

@@ -27,6 +27,7 @@ from annolog.domain.ledger import (
     State,
     Wants,
 )
+from annolog.domain.messages import Message, row_of
 from annolog.domain.records import Origin, Record
 from annolog.domain.targets import TargetColumns, columns, parse_key
 from annolog.domain.views import Views
@@ -73,6 +74,7 @@ class Memory:
         self.redacted: dict[UUID, str] = {}
         self.visits: dict[UUID, tuple[str, int, list[str], bool]] = {}
         self.waiting: set[tuple[UUID, UUID]] = set()
+        self.messages: dict[UUID, Message] = {}
 
     # ------------------------------------------------------------ turns
 
@@ -188,6 +190,12 @@ class Memory:
             self.records[record_id] = replace(self.records[record_id], body=body)
             self.redacted[record_id] = msgspec.json.decode(body)["redacted_by"]
         self.waiting |= set(book.new_waiting)
+        for before, after in book.changed_messages():
+            if after is not None:
+                assert (before is None) == (after.message_id not in self.messages)
+                self.messages[after.message_id] = after
+            elif before is not None:
+                del self.messages[before.message_id]
 
     def _write_record(self, record: Record, fields: Mapping[str, Any]) -> None:
         assert record.record_id not in self.records
@@ -304,6 +312,12 @@ class Memory:
             for list_id, record_id in self.waiting
             if list_id not in self.lists
         }
+        for message in self.messages.values():
+            until = message.ended_by and self.records[message.ended_by].fields()
+            begun = self.records[message.revision_id].fields()
+            shown = row_of(message, begun, until or None)
+            names = views.names_of(message.key, places[message.key], found)
+            found.messages[str(message.message_id)] = views.message_row(shown, names)
         return found
 
     def _classes_and_states(self, found: Views, places: views.Places) -> None:

@@ -9,7 +9,7 @@ import msgspec
 
 from annolog.actions.lane import Desk
 from annolog.actions.requests import Request
-from annolog.domain import flags, history, records, times
+from annolog.domain import flags, history, messages, records, times
 from annolog.domain.annotations import MAX_ORDINALS, Operation
 from annolog.domain.book import Book
 from annolog.domain.errors import (
@@ -141,8 +141,21 @@ def revise(  # noqa: PLR0913 - the members of a revision
     digest: bytes,
     query: Mapping[str, Any] | None = None,
     uncurated: Sequence[str] | None = None,
+    voter: str | None = None,
+    continues: UUID | None = None,
+    kept: Mapping[str, Any] | None = None,
 ) -> Record:
     """Seal and enter a revision.
+
+    Parameters
+    ----------
+    voter
+        Whose vote the flag is, if it is not the speaker's.
+    continues
+        The message of exposurelog's API that it continues, if it is not its parent's.
+    kept
+        Names of its exposure as an old row wrote them (`messages.kept_names`); None:
+        those that its parent keeps.
 
     Raises
     ------
@@ -159,22 +172,31 @@ def revise(  # noqa: PLR0913 - the members of a revision
         raise InvalidError.at("/targets/add", len(keys), reason, "too_many_targets")
     book.require(Wants(annotations=frozenset({annotation_id}), keys=frozenset(keys)))
     placed = place_keys(desk, keys)
+    parent = msgspec.json.decode(book.bodies[parent_id]) if parent_id else None
+    row = messages.kept_names(parent, keys) if kept is None else kept
+    author, author_kind = speaker.author, speaker.author_kind
+    says = {**content, "author": author, "author_kind": author_kind}
+    revision_id = desk.new_id()
     record = records.seal(
         kind="revision",
-        record_id=desk.new_id(),
+        record_id=revision_id,
         id_field="revision_id",
         origin=book.origin,
         number=book.next_number,
         clock=clock_after(desk, answers),
         now=desk.now,
         sender=speaker,
-        voter=flags.voter_of(
+        voter=voter
+        or flags.voter_of(
             speaker.author,
             "bot" if speaker.author_kind == "bot" else "human",
             content["check"],
         ),
         fields={
             **content,
+            "content_id": str(messages.content_id(revision_id, says, parent)),
+            **({"continues": str(continues)} if continues else {}),
+            **({"exposurelog": dict(row)} if row else {}),
             "annotation_id": str(annotation_id),
             "parent_id": str(parent_id) if parent_id else None,
             "operation": operation.value,

@@ -353,6 +353,25 @@ class RedactionDraft(Part):
     )
 
 
+class ExposurelogRow(Part):
+    """What a statement keeps of the row of an exposurelog database it came from.
+
+    Old rows hold what no rule of today would take, and are answered as they were.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    obs_id: str | None = Field(None, description="Its obs_id as written.")
+    instrument: str | None = Field(None, description="Its instrument as written.")
+    day_obs: int | None = Field(None, description="Its night as written.")
+    seq_num: int | None = Field(None, description="Its sequence number as written.")
+    site_id: str | None = Field(None, description="Its site as written.")
+    date_added: str | None = Field(None, description="When it was added (TAI).")
+    date_invalidated: str | None = Field(
+        None, description="When it was edited or deleted (TAI)."
+    )
+
+
 class Revision(Content):
     """One stored version of an annotation, complete in itself."""
 
@@ -397,4 +416,15 @@ class Revision(Content):
     )
     uncurated: list[str] = Field(
         default=[], description="Tags that no vocabulary knew when they came."
+    )
+    content_id: UUID | None = Field(
+        None,
+        description="The revision in which what it says of its targets last changed.",
+    )
+    continues: UUID | None = Field(
+        None,
+        description="The message of exposurelog's API that this revision continues.",
+    )
+    exposurelog: ExposurelogRow | None = Field(
+        None, description="The exposurelog row that it came from, as it was."
     )

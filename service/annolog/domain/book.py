@@ -7,7 +7,7 @@ The same book applies records of other sites and rebuilds views from the log, so
 is one way from records to views.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 from uuid import UUID
@@ -29,6 +29,7 @@ from annolog.domain.ledger import (
     State,
     Wants,
 )
+from annolog.domain.messages import Message, messages
 from annolog.domain.plans import Plan, plan_of
 from annolog.domain.records import ENTRY_KINDS, Origin, Record, blank
 
@@ -72,6 +73,9 @@ class Book(Holdings):
         self.blanked: list[tuple[UUID, bytes]] = []
         self.counted: dict[UUID, bool] = {}
         self.moved: dict[int, int] = {}
+        self._messages: (
+            tuple[int, list[tuple[Message | None, Message | None]]] | None
+        ) = None
 
     @property
     def next_number(self) -> int:
@@ -282,6 +286,30 @@ class Book(Holdings):
             if state != self.states.get(class_id, NOTHING_SAID):
                 found[class_id] = (self.representative(class_id), state)
         return found
+
+    def changed_messages(self) -> Sequence[tuple[Message | None, Message | None]]:
+        """Work out what exposurelog's clients see otherwise than before the turn.
+
+        Returns
+        -------
+        sequence of tuple
+            Each message as it was and as it is; None where there was or is none.
+        """
+        count = len(self.new_versions)
+        if self._messages is None or self._messages[0] != count:
+            self._messages = (count, list(self._changed_messages()))
+        return self._messages[1]
+
+    def _changed_messages(self) -> Iterator[tuple[Message | None, Message | None]]:
+        fresh = {version.revision_id for version, _, _ in self.new_versions}
+        for annotation_id in {v.annotation_id for v, _, _ in self.new_versions}:
+            versions = self.versions[annotation_id]
+            known = [one for one in versions if one.revision_id not in fresh]
+            was, now = messages(known), messages(versions)
+            for one in was.keys() | now.keys():
+                before, after = was.get(one), now.get(one)
+                if before != after:
+                    yield before, after
 
     def begun_anew(self) -> dict[UUID, Version]:
         """Give the first revisions that came after others of their annotation.

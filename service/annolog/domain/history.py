@@ -21,8 +21,10 @@ class Version:
     ----------
     targets
         Canonical keys, sorted.
-    content
-        Digest of all that it says beside its targets; equal content, equal words.
+    content_id
+        The revision in which what it says of its targets last changed.
+    continues
+        The message that it continues (`domain.messages`); None for most.
     """
 
     revision_id: UUID
@@ -37,6 +39,8 @@ class Version:
     author_kind: str
     voter: str
     rank: Rank
+    content_id: UUID
+    continues: UUID | None = None
 
     @property
     def order(self) -> tuple[int, UUID]:

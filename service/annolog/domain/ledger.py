@@ -212,8 +212,10 @@ def version_of(
     else:
         keys = fields["targets"]
     parent = fields["parent_id"]
+    revision_id = UUID(fields["revision_id"])
+    continues = fields.get("continues")
     return Version(
-        UUID(fields["revision_id"]),
+        revision_id,
         UUID(fields["annotation_id"]),
         UUID(parent) if parent else None,
         fields["clock"],
@@ -225,6 +227,8 @@ def version_of(
         fields["author_kind"],
         fields["voter"],
         Rank[fields["rank"].upper()],
+        UUID(fields["content_id"]) if fields.get("content_id") else revision_id,
+        UUID(continues) if continues else None,
     )
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 from uuid import UUID
 
-from annolog.domain import exposures, history, times
+from annolog.domain import exposures, history, tai, times
 from annolog.domain.annotations import Operation
 from annolog.domain.entries import Entry
 from annolog.domain.exposures import ExposureFact, ExposureView, fact_from_record
@@ -28,6 +28,7 @@ from annolog.domain.ledger import (
     state_of,
     version_of,
 )
+from annolog.domain.messages import MessageRow, messages, row_of
 from annolog.domain.records import ENTRY_KINDS, Record, canonical
 from annolog.domain.targets import TargetColumns, columns, parse_key
 from annolog.domain.vocabulary import Vocabulary
@@ -70,6 +71,9 @@ class Views:
         Targets of each list, by id.
     waiting
         Statements whose list has yet to come.
+    messages
+        What exposurelog's clients see, by message id; of names only those that
+        records tell.
     """
 
     revisions: Rows = field(default_factory=dict)
@@ -87,6 +91,7 @@ class Views:
     redacted: Rows = field(default_factory=dict)
     lists: Rows = field(default_factory=dict)
     waiting: Rows = field(default_factory=dict)
+    messages: Rows = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +270,8 @@ class Gathered:
         ]
         classes = self._classes(vocabulary)
         found.joined = {key: {"with": one} for key, one in classes.items()}
+        for known in versions.values():
+            self._messages(known)
         by_class: dict[str, list[Standing]] = {}
         for key, standing in stands:
             by_class.setdefault(classes.get(key, key), []).append(standing)
@@ -336,6 +343,19 @@ class Gathered:
             name = f"{source_id} {key}"
             self._found.said[name] = said_row(standing, self._places[key])
             yield key, standing
+
+    def _messages(self, versions: Sequence[Version]) -> None:
+        for message in messages(versions).values():
+            by = message.ended_by
+            row = row_of(
+                message,
+                self._statements[message.revision_id],
+                None if by is None else self._statements[by],
+            )
+            place = self._places[message.key]
+            self._found.messages[str(message.message_id)] = message_row(
+                row, names_of(message.key, place, self._found)
+            )
 
     def _classes(self, vocabulary: Vocabulary) -> dict[str, str]:
         """Give for each target that is one with others the least key of them."""
@@ -453,6 +473,55 @@ def said_row(standing: Standing, place: TargetColumns) -> dict[str, Any]:
         "instrument": place.instrument,
         "day_obs": place.day_obs,
         "seq_num": place.seq_num,
+    }
+
+
+def names_of(key: str, place: TargetColumns, found: Views) -> Row:
+    """Say how facts name an exposure: its own, or those of one that is the same.
+
+    Parameters
+    ----------
+    key
+        The exposure.
+    place
+        What its key tells.
+    found
+        Views, of which `exposures` and `joined` are needed.
+    """
+    told = found.exposures.get(key)
+    if told is None and key in found.joined:
+        one = found.joined[key]
+        same = [k for k, other in found.joined.items() if other == one]
+        told = next(
+            (found.exposures[k] for k in sorted(same) if k in found.exposures), None
+        )
+    told = told or {}
+    return {
+        "obs_id": told.get("obs_id"),
+        "day_obs": told.get("day_obs") if place.day_obs is None else place.day_obs,
+        "seq_num": told.get("seq_num") if place.seq_num is None else place.seq_num,
+    }
+
+
+def message_row(row: MessageRow, names: Row) -> dict[str, Any]:
+    """Give the columns of a message; names that facts tell fill what it lacks."""
+    message = row.message
+    until = row.date_invalidated
+    told = {
+        name: names.get(name) if (own := getattr(row, name)) is None else own
+        for name in ("obs_id", "day_obs", "seq_num")
+    }
+    return {
+        "annotation_id": str(message.annotation_id),
+        "revision_id": str(message.revision_id),
+        "key": message.key,
+        "site_id": row.site_id,
+        "instrument": row.instrument,
+        **told,
+        "date_added": tai.format(row.date_added),
+        "date_invalidated": None if until is None else tai.format(until),
+        "parent_id": str(message.parent_id) if message.parent_id else None,
+        "kept": row.kept,
     }
 
 

@@ -12,13 +12,14 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from annolog.domain import times
+from annolog.domain import tai, times
 from annolog.domain.flags import Rank
 from annolog.domain.instruments import Instruments
 from annolog.domain.records import Record
 from annolog.domain.targets import columns, parse_key
 from annolog.domain.views import Rows, Views
 from annolog.storage.database import Connection
+from annolog.storage.turn_messages import NAMES
 
 PREFETCH = 1_000
 """Rows that one round trip of a cursor brings."""
@@ -132,7 +133,7 @@ def _plain(row: asyncpg.Record, *without: str) -> dict[str, Any]:
 def _value(name: str, value: object) -> Any:  # noqa: ANN401, PLR0911 - JSON by type
     match value:
         case datetime():
-            return times.format(value)
+            return tai.format(value) if value.tzinfo is None else times.format(value)
         case UUID():
             return str(value)
         case bytes() if name == "request_digest":
@@ -275,6 +276,20 @@ _VIEWS: tuple[
         _by("record_id"),
     ),
     ("lists", "select list_id, keys from target_list", _by("list_id")),
+    (
+        "messages",
+        f"""
+        select m.message_id, m.annotation_id, m.revision_id, t.key, m.site_id,
+               m.instrument, m.day_obs, m.seq_num, m.date_added, m.date_invalidated,
+               m.parent_id, m.kept,
+               case when m.kept or t.exposure_id is null
+                      or coalesce(own.obs_id, one.obs_id) is not null
+                    then m.obs_id end as obs_id
+          from message m join target t on t.target_id = m.target_id
+        {NAMES}
+        """,  # noqa: S608 - a constant of a module of ours
+        _by("message_id"),
+    ),
     (
         "waiting",
         """

@@ -30,7 +30,7 @@ Connection: TypeAlias = (
 Pool: TypeAlias = asyncpg.Pool
 """A pool of connections for one use; Litestar evaluates annotations at run time."""
 
-SCHEMA = "0001"
+SCHEMA = "0002"
 """The migration that this code needs; a test holds it equal to the newest one."""
 
 OLDEST_SERVER = 15
@@ -122,6 +122,30 @@ WORK = _use(
     **_HOT,
 )
 """Small writes outside the lane: new target rows, tokens, leases, positions."""
+
+SEARCHES = _use(
+    "annolog searches",
+    0,
+    2,
+    35.0,
+    default_transaction_read_only="on",
+    idle_in_transaction_session_timeout="60s",
+    statement_timeout="30s",
+    jit="off",
+)
+"""Searches that no index helps: two at a time, free plans, a limit of time."""
+
+STREAMS = _use(
+    "annolog streams",
+    0,
+    4,
+    35.0,
+    default_transaction_read_only="on",
+    idle_in_transaction_session_timeout="60s",
+    statement_timeout="30s",
+    **_HOT,
+)
+"""Answers too large to be held, read as fast as their readers take them."""
 
 LISTEN = _use("annolog listen", 1, 1, None)
 """Waits for notifications; never in a transaction."""
@@ -242,7 +266,7 @@ async def begin(
 
 @asynccontextmanager
 async def snapshot(
-    connections: "asyncpg.Pool[asyncpg.Record]",
+    connections: "asyncpg.Pool[asyncpg.Record]", *, wait: float = CONNECT_TIMEOUT
 ) -> AsyncIterator[Connection]:
     """Lend a connection on which every statement sees the same moment, read-only.
 
@@ -250,6 +274,8 @@ async def snapshot(
     ----------
     connections
         The pool to lend from.
+    wait
+        Seconds to wait for a free one.
 
     Yields
     ------
@@ -262,7 +288,7 @@ async def snapshot(
         The database is away, or a statement took too long.
     """
     async with (
-        reading(connections) as connection,
+        reading(connections, wait=wait) as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),
     ):
         yield connection
@@ -270,7 +296,7 @@ async def snapshot(
 
 @asynccontextmanager
 async def reading(
-    connections: "asyncpg.Pool[asyncpg.Record]",
+    connections: "asyncpg.Pool[asyncpg.Record]", *, wait: float = CONNECT_TIMEOUT
 ) -> AsyncIterator[Connection]:
     """Lend a connection for statements that stand alone (no transaction).
 
@@ -278,6 +304,8 @@ async def reading(
     ----------
     connections
         The pool to lend from.
+    wait
+        Seconds to wait for a free one.
 
     Yields
     ------
@@ -290,7 +318,7 @@ async def reading(
         The database is away, or a statement took too long.
     """
     with answering():
-        async with connections.acquire(timeout=CONNECT_TIMEOUT) as connection:
+        async with connections.acquire(timeout=wait) as connection:
             try:
                 yield connection
             except Exception as error:
@@ -462,10 +490,15 @@ async def migrate(url: str) -> str:
     finally:
         await raw.close()
     # Here, not above: the service itself needs neither alembic nor SQLAlchemy.
-    from annolog.storage import migrations  # noqa: PLC0415 - see above
+    from annolog.storage import fill_messages, migrations  # noqa: PLC0415 - see above
 
     with answering():
         await migrations.upgrade(lambda: connect(url, BULK), MIGRATION_LOCK)
+        raw = await connect(url, BULK)
+        try:
+            await fill_messages.fill(raw)
+        finally:
+            await raw.close()
     return SCHEMA
 
 

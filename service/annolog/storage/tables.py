@@ -16,6 +16,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     DateTime,
+    Double,
     Identity,
     Index,
     Integer,
@@ -35,6 +36,9 @@ metadata = MetaData()
 
 MOMENT = DateTime(timezone=True)
 """The one type of a moment: UTC, microseconds."""
+
+TAI_MOMENT = DateTime()
+"""A moment of exposurelog's API: TAI without a zone, microseconds."""
 
 _CURRENT = text("current_from is not null and current_to is null")
 """What is true of a revision that holds now."""
@@ -100,7 +104,7 @@ revision = Table(
     Column("check", Text),
     Column("flag", Text),
     Column("tags", ARRAY(Text), nullable=False),
-    Column("level", SmallInteger, nullable=False),
+    Column("level", Integer, nullable=False),
     Column("reply_to", Uuid),
     Column("created_at", MOMENT, nullable=False),
     Column("observed_begin", MOMENT),
@@ -418,6 +422,34 @@ redaction = Table(
     comment="which revisions lost their text and links by whose order",
 )
 
+message = Table(
+    "message",
+    metadata,
+    Column("message_id", Uuid, primary_key=True),
+    Column("annotation_id", Uuid, nullable=False),
+    Column("revision_id", Uuid, nullable=False),
+    Column("target_id", BigInteger, nullable=False),
+    Column("site_id", Text, nullable=False),
+    Column("instrument", Text, nullable=False),
+    Column("obs_id", Text, nullable=False),
+    Column("day_obs", Integer),
+    Column("seq_num", Integer),
+    Column("date_added", TAI_MOMENT, nullable=False),
+    Column("date_invalidated", TAI_MOMENT),
+    Column("parent_id", Uuid),
+    Column("kept", Boolean, nullable=False),
+    Index("message_added", text("date_added desc"), "message_id"),
+    Index("message_night", text("day_obs desc"), "message_id"),
+    Index("message_obs_id", text("length(obs_id)"), "obs_id"),
+    Index("message_target", "target_id"),
+    Index("message_annotation", "annotation_id"),
+    Index(
+        "message_parent", "parent_id", postgresql_where=text("parent_id is not null")
+    ),
+    comment="what a run of revisions says about one exposure, as exposurelog shows it; "
+    "kept: names and night are those of the row that it came from",
+)
+
 # ------------------------------------------------------------------- local
 
 site = Table(
@@ -485,4 +517,62 @@ waiting = Table(
     Column("record_id", Uuid, nullable=False),
     PrimaryKeyConstraint("list_id", "record_id"),
     comment="local: statements whose list of targets has not come yet",
+)
+
+registry = Table(
+    "registry",
+    metadata,
+    Column("registry_id", SmallInteger, Identity(always=True), primary_key=True),
+    Column("uri", Text, nullable=False, unique=True),
+    Column("instruments", ARRAY(Text), nullable=False),
+    Column("instruments_at", MOMENT),
+    comment="local: butlers that were asked, and the instruments that they had",
+)
+
+registry_reading = Table(
+    "registry_reading",
+    metadata,
+    Column("registry_id", SmallInteger, nullable=False, autoincrement=False),
+    Column("instrument", Text, nullable=False),
+    Column("since_id", BigInteger, nullable=False),
+    Column("exposures_before", BigInteger, nullable=False),
+    Column("visits_before", BigInteger, nullable=False),
+    Column("read_at", MOMENT, nullable=False),
+    Column("swept_at", MOMENT, nullable=False),
+    PrimaryKeyConstraint("registry_id", "instrument"),
+    comment="local: how far an instrument was read: from since_id on again each time, "
+    "what lies before only when its number changes, and now and then",
+)
+
+registry_exposure = Table(
+    "registry_exposure",
+    metadata,
+    Column("registry_id", SmallInteger, nullable=False, autoincrement=False),
+    Column("instrument", Text, nullable=False),
+    Column("exposure_id", BigInteger, nullable=False, autoincrement=False),
+    Column("obs_id", Text, nullable=False),
+    Column("day_obs", BigInteger),
+    Column("seq_num", BigInteger),
+    Column("observation_type", Text),
+    Column("observation_reason", Text),
+    Column("group_name", Text),
+    Column("target_name", Text),
+    Column("science_program", Text),
+    Column("tracking_ra", Double),
+    Column("tracking_dec", Double),
+    Column("sky_angle", Double),
+    Column("timespan_begin", TAI_MOMENT),
+    Column("timespan_end", TAI_MOMENT),
+    Column("digest", LargeBinary),
+    PrimaryKeyConstraint("registry_id", "instrument", "exposure_id"),
+    Index(
+        "registry_exposure_night",
+        "registry_id",
+        "instrument",
+        "day_obs",
+        "exposure_id",
+    ),
+    Index("registry_exposure_obs_id", "instrument", "obs_id"),
+    comment="local: exposures as butlers have them; digest: of the record as it was "
+    "last brought into the log, null where it was not",
 )

@@ -14,7 +14,7 @@ from annolog.domain.book import Book
 from annolog.domain.errors import UnavailableError
 from annolog.domain.ledger import Known, Wants
 from annolog.domain.records import Origin
-from annolog.storage import entries, turn_load, turn_views
+from annolog.storage import entries, turn_load, turn_messages, turn_views
 from annolog.storage.database import LANE_LOCK, Connection, one_row
 from annolog.storage.turn_columns import WRITE, arguments
 
@@ -124,3 +124,4 @@ async def write(conn: Connection, book: Book, now: datetime) -> None:
     if book.new_waiting:
         await turn_views.write_waiting(conn, book)
     await turn_views.write_others(conn, book)
+    await turn_messages.close(conn, book)

@@ -11,6 +11,7 @@ from annolog.domain import exposures
 from annolog.domain.book import Book
 from annolog.domain.flags import Rank, Said
 from annolog.domain.history import Standing
+from annolog.domain.holdings import Holdings
 from annolog.domain.ledger import Place, State
 from annolog.storage.database import Connection, one_row
 
@@ -158,7 +159,9 @@ def _state(row: dict[str, Any] | None) -> State | None:
     )
 
 
-async def load_annotations(conn: Connection, book: Book, ids: Iterable[UUID]) -> None:
+async def load_annotations(
+    conn: Connection, book: Holdings, ids: Iterable[UUID]
+) -> None:
     """Bring into the book annotations whole: their revisions, reviews and lists."""
     wanted = list(ids)
     row = await one_row(

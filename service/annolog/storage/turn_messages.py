@@ -1,0 +1,196 @@
+"""The messages that a turn begins and ends, as exposurelog's API shows them."""
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from annolog.domain.book import Book
+from annolog.domain.messages import Message, MessageRow, row_of
+from annolog.storage.database import Connection
+
+NAMES = """
+    left join lateral (
+      select target_id, obs_id, day_obs, seq_num from exposure
+       where target_id = t.target_id offset 0) own on true
+    left join lateral (
+      select x.obs_id, x.day_obs, x.seq_num from target o
+        join exposure x on x.target_id = o.target_id
+       where own.target_id is null and o.class_id = t.class_id
+       order by o.key collate "C" limit 1) one on true
+    left join lateral (
+      select min(name collate "C") as name from target_name
+       where target_id = t.target_id offset 0) typed on true
+"""
+"""What is known of the exposure `t`: by itself, by those joined with it, by hearsay."""
+
+_COLUMNS = (
+    ("message_id", "uuid"),
+    ("annotation_id", "uuid"),
+    ("revision_id", "uuid"),
+    ("key", "text"),
+    ("site_id", "text"),
+    ("instrument", "text"),
+    ("obs_id", "text"),
+    ("day_obs", "integer"),
+    ("seq_num", "integer"),
+    ("date_added", "timestamp"),
+    ("date_invalidated", "timestamp"),
+    ("parent_id", "uuid"),
+    ("kept", "boolean"),
+)
+"""What `columns` gives of each message, and as which type."""
+
+
+def insertion(first: int) -> str:
+    """Write the statement that stores messages which have begun.
+
+    Parameters
+    ----------
+    first
+        Number of its first parameter; `columns` gives all of them.
+    """
+    arrays = ", ".join(
+        f"${number}::{kind}[]" for number, (_, kind) in enumerate(_COLUMNS, first)
+    )
+    names = ", ".join(name for name, _ in _COLUMNS)
+    return f"""
+  insert into message (message_id, annotation_id, revision_id, target_id, site_id,
+      instrument, obs_id, day_obs, seq_num, date_added, date_invalidated, parent_id,
+      kept)
+  select u.message_id, u.annotation_id, u.revision_id, t.target_id, u.site_id,
+         u.instrument,
+         coalesce(u.obs_id, own.obs_id, one.obs_id, typed.name, t.exposure_id::text),
+         coalesce(u.day_obs, t.day_obs, own.day_obs, one.day_obs),
+         coalesce(u.seq_num, t.seq_num, own.seq_num, one.seq_num),
+         u.date_added, u.date_invalidated, u.parent_id, u.kept
+    from unnest({arrays}) as u({names})
+    cross join lateral (
+      select target_id, class_id, key, exposure_id, day_obs, seq_num from target
+       where key = u.key offset 0) t
+{NAMES}
+"""  # noqa: S608 - constants of this module
+
+
+_RENAME = f"""
+update message m
+   set obs_id = n.obs_id, day_obs = n.day_obs, seq_num = n.seq_num
+  from (
+    select t.target_id, t.exposure_id is null as by_obs_id,
+           coalesce(own.obs_id, one.obs_id, typed.name, t.exposure_id::text) as obs_id,
+           coalesce(t.day_obs, own.day_obs, one.day_obs) as day_obs,
+           coalesce(t.seq_num, own.seq_num, one.seq_num) as seq_num
+      from target t
+    {NAMES}
+     where t.class_id = any($1) and t.kind = 'exposure') n
+ where m.target_id = n.target_id and not m.kept
+   and ((m.day_obs, m.seq_num) is distinct from (n.day_obs, n.seq_num)
+        or (m.obs_id <> n.obs_id and not n.by_obs_id))
+"""  # noqa: S608 - a constant of this module
+
+
+def begun(book: Book) -> list[MessageRow]:
+    """Give the messages that a turn begins."""
+    decode = _decoder(book)
+    return [
+        _row(after, decode)
+        for before, after in book.changed_messages()
+        if before is None and after is not None
+    ]
+
+
+def columns(rows: Sequence[MessageRow]) -> list[list[Any]]:
+    """Give the parameters of `insertion`: the messages by columns."""
+    values = [
+        (
+            row.message.message_id,
+            row.message.annotation_id,
+            row.message.revision_id,
+            row.message.key,
+            row.site_id,
+            row.instrument,
+            row.obs_id,
+            row.day_obs,
+            row.seq_num,
+            row.date_added,
+            row.date_invalidated,
+            row.message.parent_id,
+            row.kept,
+        )
+        for row in rows
+    ]
+    if not values:
+        return [[] for _ in _COLUMNS]
+    return [list(column) for column in zip(*values, strict=True)]
+
+
+async def insert(conn: Connection, rows: Sequence[MessageRow]) -> None:
+    """Store messages that have begun; what only facts tell of them is looked up.
+
+    Parameters
+    ----------
+    conn
+        A connection in a transaction.
+    rows
+        The messages, whose targets have rows.
+    """
+    await conn.execute(insertion(1), *columns(rows))
+
+
+async def close(conn: Connection, book: Book) -> None:
+    """Store which messages a turn ended, and which are named otherwise now.
+
+    Parameters
+    ----------
+    conn
+        The lane's connection, after all else that the turn writes.
+    book
+        The turn's book.
+    """
+    decode = _decoder(book)
+    changed: list[MessageRow] = []
+    gone: list[UUID] = []
+    for before, after in book.changed_messages():
+        if before is not None and after is not None:
+            changed.append(_row(after, decode))
+        elif before is not None:
+            gone.append(before.message_id)
+    if gone:
+        await conn.execute("delete from message where message_id = any($1)", gone)
+    if changed:
+        await conn.execute(
+            """
+            update message m
+               set date_invalidated = u.date_invalidated, parent_id = u.parent_id
+              from unnest($1::uuid[], $2::timestamp[], $3::uuid[])
+                as u(message_id, date_invalidated, parent_id)
+             where m.message_id = u.message_id
+            """,
+            [row.message.message_id for row in changed],
+            [row.date_invalidated for row in changed],
+            [row.message.parent_id for row in changed],
+        )
+    if book.new_facts or book.moved:
+        named = {book.places[fact.key].class_id for fact, _ in book.new_facts}
+        moved = {p.class_id for p in book.places.values() if p.target_id in book.moved}
+        await conn.execute(_RENAME, sorted(named | moved))
+
+
+_Decode = Callable[[UUID], Mapping[str, Any]]
+
+
+def _decoder(book: Book) -> _Decode:
+    """Read the bodies of revisions, each once."""
+
+    def decode(revision_id: UUID) -> Mapping[str, Any]:
+        fields: Mapping[str, Any] = msgspec.json.decode(book.bodies[revision_id])
+        return fields
+
+    return functools.cache(decode)
+
+
+def _row(message: Message, decode: _Decode) -> MessageRow:
+    ended = None if message.ended_by is None else decode(message.ended_by)
+    return row_of(message, decode(message.revision_id), ended)
