@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ EXAMPLES = {
     "ANNOLOG_PORT": "9000",
     "ANNOLOG_HOME": "/tmp/annolog",  # noqa: S108 - a setting, nothing is written
     "ANNOLOG_LOG_FORMAT": "text",
+    "ANNOLOG_BUTLER_URIS": "/repo/main, , https://ada:secret@butler.example/main",
+    "ANNOLOG_EXPOSURELOG_TRUSTED": "10.0.1.7, 10.2.0.0/16, fd00::/8",
 }
 
 
@@ -34,12 +37,21 @@ def test_variables_become_typed_values() -> None:
     assert settings.home == Path("/tmp/annolog")  # noqa: S108 - as above
     assert settings.auth == ("tokens",)
     assert settings.topic("changes") == "test.annolog.changes"
+    assert settings.butler_uris == (
+        "/repo/main",
+        "",
+        "https://ada:secret@butler.example/main",
+    )
+    trusted = [str(network) for network in settings.exposurelog_trusted]
+    assert trusted == ["10.0.1.7/32", "10.2.0.0/16", "fd00::/8"]
 
 
 def test_without_any_variable_the_defaults_are_safe() -> None:
     settings = load({"PATH": "/bin"})
     assert (settings.host, settings.auth) == ("127.0.0.1", ("tokens",))
     assert settings.topic("targets") == "lsst.annolog.targets"
+    assert settings.butler_uris == ("", "", "")
+    assert settings.exposurelog_trusted == ()
 
 
 @pytest.mark.parametrize(
@@ -53,6 +65,9 @@ def test_without_any_variable_the_defaults_are_safe() -> None:
         ("KAFKA_TOPIC_PREFIX", "a b", "letters"),
         ("SITE_ID", "Summit!", "lower-case word"),
         ("AUTH", "ldap", "tokens, or none"),
+        ("BUTLER_URIS", "a,b,c,d", "up to three butlers"),
+        ("EXPOSURELOG_TRUSTED", "summit", "addresses or networks"),
+        ("EXPOSURELOG_TRUSTED", "10.0.0.1/8", "addresses or networks"),
         ("AUTH", "none,tokens", "tokens, or none"),
         ("AUTH", "", "tokens, or none"),
         ("HOST", "", "an address"),
@@ -88,6 +103,13 @@ def test_a_password_is_never_shown() -> None:
     assert "secret" not in repr(settings)
     assert "secret" not in str(settings.shown())
     assert "ada:***@db" in settings.shown()["database_url"]
+    butlers = "/repo/main,https://ada:secret@one,https://bob:secret@two"
+    (line,) = faults(BUTLER_URIS=butlers + ",/repo/more")
+    assert "secret" not in line
+    settings = load({"ANNOLOG_BUTLER_URIS": butlers})
+    assert "secret" not in repr(settings)
+    assert "secret" not in json.dumps(settings.shown())
+    assert settings.shown()["butler_uris"][1] == "https://ada:***@one"
 
 
 def test_none_is_for_loopback_only() -> None:

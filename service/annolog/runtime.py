@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
@@ -17,6 +17,7 @@ from annolog.actions import entries as entry_actions
 from annolog.actions import receive, refresh
 from annolog.actions.lane import Lane, Seen
 from annolog.actions.resolve import Resolver
+from annolog.butler.registries import Registries
 from annolog.domain import records
 from annolog.domain.instruments import Instruments
 from annolog.domain.records import Origin
@@ -56,6 +57,12 @@ class Runtime:
         Knows when the log has grown.
     resolver
         Finds targets by their names.
+    searches
+        Connections for searches that no index helps.
+    streams
+        Connections for answers too large to be held.
+    registries
+        The butlers of the site.
     clock
         Gives the wall time.
     """
@@ -66,6 +73,9 @@ class Runtime:
     lane: Lane
     feed: Feed
     resolver: Resolver
+    searches: Pool
+    streams: Pool
+    registries: Registries
     clock: Callable[[], datetime] = now
     _instruments: tuple[int, Instruments] | None = None
 
@@ -88,7 +98,11 @@ class Runtime:
 
 @contextlib.asynccontextmanager
 async def opened(
-    url: str, site_id: str, *, observe: Callable[[Seen], None] = lambda _: None
+    url: str,
+    site_id: str,
+    *,
+    butlers: Sequence[str] = (),
+    observe: Callable[[Seen], None] = lambda _: None,
 ) -> AsyncIterator[Runtime]:
     """Open the parts of a serving process on a migrated database.
 
@@ -98,6 +112,8 @@ async def opened(
         Where the database is.
     site_id
         Which site this is.
+    butlers
+        Where its butlers are, by number; empty where there is none.
     observe
         Is told of each turn of the lane.
 
@@ -113,6 +129,10 @@ async def opened(
         stack.push_async_callback(work.close)
         reads = await database.pool(url, database.READS)
         stack.push_async_callback(reads.close)
+        searches = await database.pool(url, database.SEARCHES)
+        stack.push_async_callback(searches.close)
+        streams = await database.pool(url, database.STREAMS)
+        stack.push_async_callback(streams.close)
         lane_pool = await database.pool(url, database.LANE)
         stack.push_async_callback(lane_pool.close)
         async with work.acquire() as connection:
@@ -131,8 +151,11 @@ async def opened(
         )
         feed = Feed(url)
         await stack.enter_async_context(lane.running())
+        resolver = Resolver(reads, work, lane.known_keys)
+        registries = Registries(butlers, reads, work, lane)
+        await stack.enter_async_context(registries.running())
         runtime = Runtime(
-            site, reads, work, lane, feed, Resolver(reads, work, lane.known_keys)
+            site, reads, work, lane, feed, resolver, searches, streams, registries
         )
         await receive.records(lane, work, entry_actions.shipped())
         feed.start()

@@ -14,6 +14,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 from urllib.parse import urlsplit, urlunsplit
@@ -32,6 +33,7 @@ _SITE_ID = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _TOPIC = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 _HOST_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:,\[\]]+):(\d{1,5})")
 _PORTS = 65535
+_BUTLERS = 3
 
 AuthMode: TypeAlias = Literal["none", "tokens"]
 
@@ -99,6 +101,17 @@ class Settings(BaseModel):
     log_format: Literal["json", "text"] = Field(
         default="json", description="json or text"
     )
+    butler_uris: tuple[str, ...] = Field(
+        default=("",) * _BUTLERS,
+        repr=False,
+        description="up to three butlers, separated by commas, in the order of their"
+        " numbers: folders, addresses or labels; a place may be empty",
+    )
+    exposurelog_trusted: tuple[IPv4Network | IPv6Network, ...] = Field(
+        default=(),
+        description="addresses or networks, separated by commas, such as"
+        " 10.0.1.7,10.2.0.0/16, that are let in to /exposurelog without credentials",
+    )
 
     @field_validator("database_url")
     @classmethod
@@ -157,6 +170,28 @@ class Settings(BaseModel):
             raise ValueError
         return value
 
+    @field_validator("butler_uris", mode="before")
+    @classmethod
+    def _butlers(cls, value: object) -> object:
+        uris = value.split(",") if isinstance(value, str) else value
+        if not isinstance(uris, list | tuple) or len(uris) > _BUTLERS:
+            raise ValueError
+        if not all(isinstance(uri, str) and uri.isprintable() for uri in uris):
+            raise ValueError
+        # Three always: the place of a butler is its number.
+        return tuple([uri.strip() for uri in uris] + [""] * (_BUTLERS - len(uris)))
+
+    @field_validator("exposurelog_trusted", mode="before")
+    @classmethod
+    def _networks(cls, value: object) -> object:
+        words = value.split(",") if isinstance(value, str) else value
+        if not isinstance(words, list | tuple):
+            raise ValueError  # noqa: TRY004 - pydantic reports a ValueError only
+        # Host bits beside a prefix are a slip of the pen that would let others in.
+        return tuple(
+            ip_network(str(word).strip()) for word in words if str(word).strip()
+        )
+
     @property
     def open_to_anyone(self) -> bool:
         """Say whether callers name themselves (`none`), as loopback alone allows.
@@ -193,6 +228,7 @@ class Settings(BaseModel):
         """
         values = self.model_dump(mode="json")
         values["database_url"] = without_password(self.database_url)
+        values["butler_uris"] = [without_password(uri) for uri in self.butler_uris]
         return values
 
 
@@ -337,7 +373,11 @@ def _unknown(name: str, known: Sequence[str], place: str = "") -> Problem:
 
 
 def _wrong(name: str, value: object) -> Problem:
-    shown = without_password(str(value)) if name == "database_url" else value
+    shown = value
+    if name == "database_url":
+        shown = without_password(str(value))
+    elif name == "butler_uris":
+        shown = ",".join(map(without_password, str(value).split(",")))
     variable = PREFIX + name.upper()
     right = Settings.model_fields[name].description
     reason = f"{variable}: {shown!r} is not right; it should be {right}"

@@ -6,7 +6,7 @@ import pytest
 from litestar import Litestar
 from litestar.testing import TestClient, create_test_client
 
-from annolog.api.health import Probe, health_routes
+from annolog.api.health import ButlerState, Probe, health_routes
 from annolog.api.problems import HANDLERS
 from annolog.storage import database
 from annolog.storage.database import Connection
@@ -20,6 +20,7 @@ class Place:
     def __init__(self, url: str, *, kafka: bool = True) -> None:
         self.url = url
         self.kafka = kafka
+        self.butlers: dict[int, ButlerState] = {}
 
     @asynccontextmanager
     async def reads(self) -> AsyncIterator[Connection]:
@@ -31,7 +32,9 @@ class Place:
             await connection.close()
 
     def probe(self) -> Probe:
-        return Probe(self.reads, topic=TOPIC, kafka=self.kafka)
+        return Probe(
+            self.reads, topic=TOPIC, kafka=self.kafka, butlers=lambda: self.butlers
+        )
 
 
 @pytest.fixture
@@ -130,3 +133,19 @@ def test_no_database_is_not_ready(client: TestClient[Litestar], place: Place) ->
     assert (status, body["status"]) == (503, "unready")
     assert body["database"]["status"] == "away"
     assert body["stream"]["status"] == "unknown"
+
+
+def test_a_butler_that_is_away_is_named_and_degrades(
+    client: TestClient[Litestar], place: Place
+) -> None:
+    place.butlers = {1: "open", 3: "idle"}
+    assert ready(client)[1]["status"] == "ready"
+
+    place.butlers = {1: "open", 3: "away"}
+    status, body = ready(client)
+
+    assert (status, body["status"]) == (200, "degraded")
+    assert body["butlers"] == [
+        {"registry": 1, "status": "open"},
+        {"registry": 3, "status": "away"},
+    ]

@@ -14,6 +14,7 @@ from litestar.di import Provide
 from annolog.actions.lane import Lane
 from annolog.actions.resolve import Resolver
 from annolog.api import problems
+from annolog.butler.registries import Registries
 from annolog.domain.records import Origin
 from annolog.runtime import Runtime, new_id, now
 from annolog.storage import entries
@@ -33,9 +34,9 @@ async def handlers(
     lane = Lane(reads, Origin("summit", "0a1b2c3d"), known, now=now, new_id=new_id)
     feed = Feed(database_url)
     feed.start()
-    runtime = Runtime(
-        site, reads, reads, lane, feed, Resolver(reads, reads, lane.known_keys)
-    )
+    resolver = Resolver(reads, reads, lane.known_keys)
+    butlers = Registries((), reads, reads, lane)
+    runtime = Runtime(site, reads, reads, lane, feed, resolver, reads, reads, butlers)
     app = Litestar(
         routes,
         dependencies={"runtime": Provide(lambda: runtime, sync_to_thread=False)},

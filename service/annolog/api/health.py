@@ -7,10 +7,10 @@ numbers here say how many and for how long.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from litestar import Response, get
 from litestar.openapi import ResponseSpec
@@ -75,16 +75,32 @@ class StreamHealth(BaseModel):
     )
 
 
+ButlerState: TypeAlias = Literal["idle", "open", "away"]
+
+
+class ButlerHealth(BaseModel):
+    """One butler of the site."""
+
+    model_config = ConfigDict(frozen=True)
+
+    registry: int = Field(description="Its place in ANNOLOG_BUTLER_URIS, 1 to 3")
+    status: ButlerState = Field(
+        description="idle: nobody asked it yet; away: it did not answer last time, and"
+        " only what nobody brought from it before is missing"
+    )
+
+
 class Ready(BaseModel):
     """Whether the service can serve, and what stands in its way."""
 
     model_config = ConfigDict(frozen=True)
 
     status: Literal["ready", "degraded", "unready"] = Field(
-        description="degraded: it serves, but the stream is behind"
+        description="degraded: it serves, but the stream is behind or a butler away"
     )
     database: DatabaseHealth
     stream: StreamHealth
+    butlers: list[ButlerHealth] = Field(description="The butlers that are set")
 
 
 _UNREADY = ResponseSpec(
@@ -103,6 +119,8 @@ class Probe:
         The topic of changes, whose position is looked at.
     kafka
         Whether a broker is set.
+    butlers
+        Gives the state of each butler that is set, by its number.
     """
 
     def __init__(
@@ -111,10 +129,12 @@ class Probe:
         *,
         topic: str,
         kafka: bool,
+        butlers: Callable[[], Mapping[int, ButlerState]] = dict,
     ) -> None:
         self._reads = reads
         self._topic = topic
         self._kafka = kafka
+        self._butlers = butlers
 
     async def log(self) -> tuple[int, changes.Lag]:
         """Read the log's head and how far the topic is behind it.
@@ -158,8 +178,10 @@ class Probe:
             lag_changes=lag.changes,
             lag_seconds=lag.seconds,
         )
+        butlers = self._butler_health()
+        lacking = stream.status == "behind" or any(b.status == "away" for b in butlers)
         return Ready(
-            status="degraded" if stream.status == "behind" else "ready",
+            status="degraded" if lacking else "ready",
             database=DatabaseHealth(
                 status="ok",
                 schema_version=version,
@@ -167,7 +189,14 @@ class Probe:
                 log_head=head,
             ),
             stream=stream,
+            butlers=butlers,
         )
+
+    def _butler_health(self) -> list[ButlerHealth]:
+        return [
+            ButlerHealth(registry=number, status=state)
+            for number, state in sorted(self._butlers().items())
+        ]
 
     async def _log(self, connection: Connection) -> tuple[int, changes.Lag]:
         try:
@@ -200,6 +229,7 @@ class Probe:
                 lag_changes=None,
                 lag_seconds=None,
             ),
+            butlers=self._butler_health(),
         )
 
 

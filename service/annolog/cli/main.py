@@ -22,6 +22,9 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "check": ("annolog.cli.check", "Compare every view with what the records give"),
         "consume": ("annolog.cli.consume", "Show what a topic holds"),
+        "exposures": ("annolog.cli.exposures", "Bring exposures and visits of butlers"),
+        "export": ("annolog.cli.exports", "Export into other layouts"),
+        "import": ("annolog.cli.imports", "Import another log's database"),
         "load": ("annolog.cli.load", "Load a list of exposures as annotations"),
         "migrate": ("annolog.cli.migrate", "Bring the database to this version"),
         "openapi": ("annolog.cli.openapi", "Write the contract of the HTTP interface"),

@@ -1,0 +1,1 @@
+"""Butlers: asked in a child process each, brought into the log in bulk."""

@@ -1,0 +1,1 @@
+"""The API of exposurelog, as its clients know it, on annolog's data."""
