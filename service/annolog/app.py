@@ -17,6 +17,7 @@ from annolog.api import (
     annotations,
     batches,
     changes,
+    docs,
     exposures,
     lists,
     me,
@@ -33,12 +34,16 @@ from annolog.auth.callers import (
     CallerMiddleware,
     Callers,
     NamedCallers,
+    NetworkCallers,
     TokenCallers,
     provide_actor,
 )
 from annolog.auth.tokens import TokenBook
 from annolog.domain.errors import AnnologError, UnavailableError
 from annolog.domain.roles import Actor
+from annolog.exposurelog import exposures as registry_exposures
+from annolog.exposurelog import messages, pages, writing
+from annolog.exposurelog.problems import PREFIX as EXPOSURELOG
 from annolog.runtime import Runtime, opened
 from annolog.settings import Settings
 from annolog.storage import tokens
@@ -76,6 +81,11 @@ def create_app(settings: Settings) -> Litestar:
             *vocabulary.HANDLERS,
             *me.HANDLERS,
             *openapi.HANDLERS,
+            *docs.HANDLERS,
+            *messages.HANDLERS,
+            *writing.HANDLERS,
+            *registry_exposures.HANDLERS,
+            *pages.HANDLERS,
             *health_routes(parts.probe),
             metrics_route(metrics, parts.log),
         ],
@@ -151,18 +161,24 @@ class _Parts:
     async def lifespan(self, _: Litestar) -> AsyncIterator[None]:
         settings = self._settings
         async with opened(
-            settings.database_url, settings.site_id, observe=self._observe
+            settings.database_url,
+            settings.site_id,
+            butlers=settings.butler_uris,
+            observe=self._observe,
         ) as runtime:
             self._runtime = runtime
             book = _token_book(runtime)
             if settings.auth == ("none",):
                 self._callers = NamedCallers()
             else:
-                self._callers = TokenCallers(book)
+                self._callers = NetworkCallers(
+                    settings.exposurelog_trusted, EXPOSURELOG, TokenCallers(book)
+                )
             self._probe = Probe(
                 lambda: reading(runtime.reads),
                 topic=f"{settings.kafka_topic_prefix}.changes",
                 kafka=bool(settings.kafka_bootstrap),
+                butlers=runtime.registries.states,
             )
             self._metrics.watch_queue(lambda: float(runtime.lane.waiting))
             flusher = asyncio.create_task(_flush(book), name="tokens")

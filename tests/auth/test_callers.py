@@ -1,5 +1,6 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from ipaddress import ip_network
 from typing import Any
 
 import pytest
@@ -14,10 +15,15 @@ from annolog.auth.callers import (
     CallerMiddleware,
     Callers,
     NamedCallers,
+    NetworkCallers,
     TokenCallers,
     provide_actor,
 )
-from annolog.domain.errors import InvalidError, MalformedError
+from annolog.domain.errors import (
+    InvalidError,
+    MalformedError,
+    UnauthenticatedError,
+)
 from annolog.domain.roles import Actor
 from annolog.storage.tokens import StoredToken
 
@@ -237,3 +243,88 @@ def test_a_route_is_closed_unless_it_says_otherwise() -> None:
     callers = a_book(tokens.make())
     assert ask(callers)[0] == 401
     assert ask(callers, path="/open")[0] == 200
+
+
+# -------------------------------------------------------------------- networks
+
+SUMMIT = NetworkCallers(
+    [ip_network("10.0.0.0/8"), ip_network("192.0.2.7"), ip_network("2001:db8::/32")],
+    "/exposurelog",
+    a_book(tokens.make()),
+)
+
+
+async def from_address(
+    address: str | None,
+    path: str = "/exposurelog/messages",
+    callers: Callers = SUMMIT,
+    *headers: tuple[bytes, bytes],
+) -> Actor:
+    scope: Any = {
+        "type": "http",
+        "headers": headers,
+        "path": path,
+        "path_template": path,
+        "client": None if address is None else (address, 40000),
+    }
+    return await callers.identify(ASGIConnection(scope))
+
+
+@pytest.mark.parametrize(
+    ("address", "known_as"),
+    [
+        ("10.1.2.3", "10.1.2.3"),
+        ("192.0.2.7", "192.0.2.7"),
+        ("::ffff:10.1.2.3", "10.1.2.3"),
+        ("2001:db8::5", "2001:db8::5"),
+    ],
+)
+async def test_a_trusted_network_is_let_in_as_nobody_known(
+    address: str, known_as: str
+) -> None:
+    actor = await from_address(address)
+    assert (actor.named, actor.kind, actor.settle) == (False, "human", False)
+    assert actor.authenticated_by == f"network:{known_as}"
+    assert actor.roles == {"viewer"}
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["11.1.2.3", "192.0.2.8", "::ffff:11.1.2.3", "::1", "2001:db9::5", "", "x", None],
+)
+async def test_other_addresses_show_a_token(address: str | None) -> None:
+    with pytest.raises(UnauthenticatedError):
+        await from_address(address)
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/annolog/v1/annotations", "/exposurelogs/messages", "/", "/annolog/exposurelog"],
+)
+async def test_a_trusted_network_is_let_in_nowhere_else(path: str) -> None:
+    with pytest.raises(UnauthenticatedError):
+        await from_address("10.1.2.3", path)
+
+
+async def test_a_token_shown_counts_wherever_it_comes_from() -> None:
+    new = tokens.make()
+    callers = NetworkCallers([ip_network("10.0.0.0/8")], "/exposurelog", a_book(new))
+    shown = (b"authorization", f"Bearer {new.shown}".encode())
+    actor = await from_address("10.1.2.3", "/exposurelog", callers, shown)
+    assert (actor.user, actor.named) == ("love", True)
+    wrong = (b"authorization", b"bearer  al_0123456789abcdef.x")
+    with pytest.raises(UnauthenticatedError):
+        await from_address("10.1.2.3", "/exposurelog", callers, wrong)
+
+
+@pytest.mark.parametrize("value", [b"Basic YTpi", b"Bearer eyJhbGciOi.x.y", b""])
+async def test_what_others_ask_for_in_that_header_is_not_for_us(value: bytes) -> None:
+    shown = (b"authorization", value)
+    actor = await from_address("10.1.2.3", "/exposurelog", SUMMIT, shown)
+    assert actor.authenticated_by == "network:10.1.2.3"
+
+
+async def test_nobody_names_himself_from_a_trusted_network() -> None:
+    named = (b"x-annolog-user", b"boss"), (b"x-annolog-settle", b"true")
+    actor = await from_address("10.1.2.3", "/exposurelog", SUMMIT, *named)
+    assert (actor.user, actor.settle, actor.named) == ("unverified", False, False)

@@ -5,8 +5,9 @@ be most of the figure.
 """
 
 import asyncio
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from typing_extensions import override
@@ -39,10 +40,13 @@ def request(method: str, path: str, body: bytes = b"") -> bytes:
 
 
 class _Connection(asyncio.Protocol):
-    """One kept connection: a request out, its answer in."""
+    """One kept connection: a request out, its answer in, which is only counted."""
 
     def __init__(self) -> None:
-        self._data = b""
+        self._head = b""
+        self._status = 0
+        self._missing: int | None = None
+        self._last = b""
         self._answer: asyncio.Future[int] | None = None
 
     @override
@@ -56,18 +60,24 @@ class _Connection(asyncio.Protocol):
 
     @override
     def data_received(self, data: bytes) -> None:
-        self._data += data
-        head, found, rest = self._data.partition(b"\r\n\r\n")
-        if not found:
-            return
-        for line in head.split(b"\r\n")[1:]:
-            name, _, value = line.partition(b":")
-            if name.lower() == b"content-length" and len(rest) >= int(value):
-                status = int(head[9:12])
-                self._data = b""
-                if self._answer is not None and not self._answer.done():
-                    self._answer.set_result(status)
+        if not self._status:
+            self._head += data
+            head, found, data = self._head.partition(b"\r\n\r\n")
+            if not found:
                 return
+            self._head = b""
+            self._status = int(head[9:12])
+            self._missing = _length(head, self._status)
+        if self._missing is not None:
+            self._missing -= len(data)
+            over = self._missing <= 0
+        else:
+            # JSON has no line ends, so only the last chunk looks like this.
+            self._last = (self._last + data)[-7:]
+            over = self._last == b"\r\n0\r\n\r\n"
+        if over and self._answer is not None and not self._answer.done():
+            status, self._status, self._last = self._status, 0, b""
+            self._answer.set_result(status)
 
     async def send(self, wire: bytes) -> int:
         self._answer = asyncio.get_running_loop().create_future()
@@ -75,8 +85,24 @@ class _Connection(asyncio.Protocol):
         return await self._answer
 
 
+def _length(head: bytes, status: int) -> int | None:
+    """Give the length of an answer; None if it comes in chunks."""
+    if status == 204:
+        return 0
+    for line in head.split(b"\r\n")[1:]:
+        name, _, value = line.partition(b":")
+        if name.lower() == b"content-length":
+            return int(value)
+    return None
+
+
 async def drive(
-    port: int, make: Callable[[int], bytes], count: int, concurrency: int, status: int
+    port: int,
+    wires: Iterable[bytes],
+    concurrency: int,
+    status: int,
+    *,
+    seconds: float = math.inf,
 ) -> Figures:
     """Send requests and time them.
 
@@ -84,35 +110,36 @@ async def drive(
     ----------
     port
         Where the service listens, on loopback.
-    make
-        Gives the bytes of the n-th request.
-    count
-        How many to send.
+    wires
+        The requests.
     concurrency
         How many connections, each with one request at a time.
     status
         The status that every answer must have.
+    seconds
+        After which no further request is sent.
     """
     loop = asyncio.get_running_loop()
-    wires = [make(n) for n in range(count)]
     left = iter(wires)
     took: list[float] = []
 
     async def one() -> None:
         _, connection = await loop.create_connection(_Connection, "127.0.0.1", port)
         for wire in left:
-            begun = time.perf_counter()
+            sent = time.perf_counter()
             got = await connection.send(wire)
-            took.append(time.perf_counter() - begun)
+            took.append(time.perf_counter() - sent)
             if got != status:
-                msg = f"answered {got}, not {status}"
+                msg = f"answered {got}, not {status}: {wire[:200]!r}"
                 raise RuntimeError(msg)
+            if time.perf_counter() - begun > seconds:
+                break
         connection.transport.close()
 
     begun = time.perf_counter()
     await asyncio.gather(*(one() for _ in range(concurrency)))
     return Figures(
-        count / (time.perf_counter() - begun),
+        len(took) / (time.perf_counter() - begun),
         quantile(took, 0.5) * 1000,
         quantile(took, 0.99) * 1000,
     )

@@ -156,11 +156,16 @@ class Service:
 
 @asynccontextmanager
 async def service(
-    database_url: str, *, site_id: str = "summit"
+    database_url: str, *, site_id: str = "summit", butlers: Sequence[str] = ()
 ) -> AsyncIterator[Service]:
     """Run the app on a migrated database; callers are whom they say they are."""
     app = create_app(
-        Settings(database_url=database_url, site_id=site_id, auth=("none",))
+        Settings(
+            database_url=database_url,
+            site_id=site_id,
+            auth=("none",),
+            butler_uris=tuple(butlers),
+        )
     )
     failed: Exception | None = None
     async with (

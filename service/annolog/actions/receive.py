@@ -8,7 +8,7 @@ from uuid import UUID
 
 from annolog.actions.lane import Desk, Lane, Work
 from annolog.domain.instruments import Instruments
-from annolog.domain.ledger import Wants
+from annolog.domain.ledger import STATEMENTS, Wants
 from annolog.domain.records import Record
 from annolog.domain.targets import columns, parse_key
 from annolog.storage import targets
@@ -38,11 +38,16 @@ def keys_of(record: Record) -> set[str]:
     return keys
 
 
+def annotations_of(record: Record) -> set[UUID]:
+    """Give the annotations whose statements a record counts among."""
+    if record.kind in STATEMENTS:
+        return {UUID(record.fields()["annotation_id"])}
+    return set()
+
+
 async def records(
-    lane: Lane,
-    work: Pool,
-    received: Sequence[Record],
-) -> int:
+    lane: Lane, work: Pool, received: Sequence[Record], *, piece: int = PIECE
+) -> set[UUID]:
     """Take in records.
 
     Parameters
@@ -53,26 +58,33 @@ async def records(
         For the rows of targets that are new here.
     received
         The records, any order; those that are here already change nothing.
+    piece
+        Records of one request of the lane.
 
     Returns
     -------
-    int
-        How many were new.
+    set of UUID
+        Those that were new.
     """
     fresh: set[UUID] = set()
-    for first in range(0, len(received), PIECE):
-        piece = received[first : first + PIECE]
-        await ensure_rows(lane, work, {key for one in piece for key in keys_of(one)})
-        wants = Wants(records=frozenset(one.record_id for one in piece))
+    for first in range(0, len(received), piece):
+        taken = received[first : first + piece]
+        keys = {key for one in taken for key in keys_of(one)}
+        await ensure_rows(lane, work, keys)
+        wants = Wants(
+            frozenset(at for one in taken for at in annotations_of(one)),
+            frozenset(keys),
+            records=frozenset(one.record_id for one in taken),
+        )
 
-        def decide(desk: Desk, piece: Sequence[Record] = piece) -> None:
+        def decide(desk: Desk, taken: Sequence[Record] = taken) -> None:
             # Asked again after more was loaded, it finds the first ones entered.
-            for one in piece:
+            for one in taken:
                 if desk.book.receive(one):
                     fresh.add(one.record_id)
 
-        await lane.submit(Work(decide, wants, size=len(piece)))
-    return len(fresh)
+        await lane.submit(Work(decide, wants, size=len(taken)))
+    return fresh
 
 
 async def ensure_rows(lane: Lane, work: Pool, keys: Iterable[str]) -> None:

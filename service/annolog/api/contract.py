@@ -37,8 +37,22 @@ class PageOf:
     columns: Sequence[str]
 
 
-Schema = str | type[BaseModel] | PageOf
-"""What a route may give: a model, one of the names above, or a page of either."""
+@dataclass(frozen=True, slots=True)
+class ListOf:
+    """The answer of a list that is a bare JSON array.
+
+    Attributes
+    ----------
+    item
+        Schema of an item.
+    """
+
+    item: type[BaseModel]
+
+
+Schema = str | type[BaseModel] | PageOf | ListOf | None
+"""What a route may give: a model, one of the names above, several of either; None for
+no body."""
 
 
 def contract(  # each is a word of the contract, given by name
@@ -54,6 +68,7 @@ def contract(  # each is a word of the contract, given by name
     conflict: bool = False,
     conditional: bool = False,
     produces: Collection[str] = ("application/json",),
+    errors: type[BaseModel] | None = None,
 ) -> dict[str, Any]:
     """Declare what a route takes and gives, as arguments of its decorator.
 
@@ -78,6 +93,8 @@ def contract(  # each is a word of the contract, given by name
         404; 409; 412 and 428 are possible.
     produces
         Media types of the answer.
+    errors
+        What an error is answered with, as JSON; None for a problem (RFC 9457).
     """
     return {
         "opt": {
@@ -93,6 +110,7 @@ def contract(  # each is a word of the contract, given by name
                 "conflict": conflict,
                 "conditional": conditional,
                 "produces": sorted(produces),
+                "errors": errors,
             }
         }
     }

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from annolog.api import parameters
-from annolog.api.contract import PageOf, Schema
+from annolog.api.contract import ListOf, PageOf, Schema
 from annolog.domain.annotations import Revision
 
 DESCRIPTION = (
@@ -123,8 +123,8 @@ def _models(
 ) -> list[type[BaseModel]]:
     models: dict[str, type[BaseModel]] = {}
     for said in contracts.values():
-        for given in (said["takes"], *said["gives"].values()):
-            model = given.item if isinstance(given, PageOf) else given
+        for given in (said["takes"], said["errors"], *said["gives"].values()):
+            model = given.item if isinstance(given, PageOf | ListOf) else given
             if isinstance(model, type):
                 models[model.__name__] = model
     return [models[name] for name in sorted(models)]
@@ -209,13 +209,19 @@ def _name(schema: Schema) -> str:
     match schema:
         case PageOf(item):
             return f"{_name(item)}Page"
+        case ListOf(item):
+            return f"{_name(item)}List"
         case str():
             return schema
+        case None:
+            return "Nothing"
         case _:
             return schema.__name__
 
 
-def _ref(schema: Schema) -> dict[str, str]:
+def _ref(schema: Schema) -> dict[str, Any]:
+    if isinstance(schema, ListOf):
+        return {"type": "array", "items": _ref(schema.item)}
     return {"$ref": _REF.format(model=_name(schema))}
 
 
@@ -239,6 +245,8 @@ def _parameters(model: type[BaseModel], known: set[str]) -> list[dict[str, Any]]
 
 
 def _answer(schema: Schema, produces: Sequence[str]) -> dict[str, Any]:
+    if schema is None:
+        return {"description": "Done; nothing is said."}
     if not isinstance(schema, PageOf):
         content = {kind: {"schema": _ref(schema)} for kind in produces}
         return {"description": "Done", "content": content}
@@ -299,6 +307,10 @@ def _problems(operation: dict[str, Any], said: Mapping[str, Any], path: str) -> 
         wanted[409] = "It contradicts what is there"
     if said.get("conditional"):
         wanted |= {412: "Another revision is current", 428: "If-Match is missing"}
-    content = {"application/problem+json": {"schema": _ref("Problem")}}
+    errors = said.get("errors")
+    content: dict[str, Any] = {"application/problem+json": {"schema": _ref("Problem")}}
+    if errors is not None:
+        wanted[422] = "A parameter or the body is wrong; `detail` names the places"
+        content = {"application/json": {"schema": _ref(errors)}}
     for status, words in wanted.items():
         answers[str(status)] = {"description": words, "content": content}

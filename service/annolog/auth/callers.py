@@ -10,10 +10,15 @@ a delegate's, the owner on behalf of whom `X-Annolog-User` names.
 
 In mode `tokens` all other `X-Annolog-*` headers of a caller mean nothing, but for
 `X-Annolog-Settle`, which asks and gives no right.
+
+Beside either, `NetworkCallers` lets callers from trusted networks in to the routes
+below one path without anything shown: of those nothing is known but their address.
 """
 
-from collections.abc import Callable
-from typing import Any, Protocol
+import ipaddress
+from collections.abc import Callable, Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from typing import Any, Protocol, TypeAlias
 
 from litestar import Request
 from litestar.connection import ASGIConnection
@@ -41,6 +46,9 @@ SETTLE = "X-Annolog-Settle"
 
 ANYONE = "anyone"
 """Key of a route's options: True opens it to callers who are not known."""
+
+Network: TypeAlias = IPv4Network | IPv6Network
+"""Addresses from which callers are trusted."""
 
 _ON_LOOPBACK = frozenset(Role) - {Role.BOT}
 _BOT_ON_LOOPBACK = frozenset({Role.VIEWER, Role.BOT, Role.IMPORTER})
@@ -154,6 +162,64 @@ class TokenCallers:
         )
 
 
+class NetworkCallers:
+    """Trusted networks, before another way of finding out who calls.
+
+    A token that is shown counts, wherever it comes from. Who shows none is let in as a
+    person of whom no name is known.
+
+    Parameters
+    ----------
+    networks
+        Networks that are trusted.
+    under
+        Path of the routes that they are let in to.
+    others
+        Finds out who calls in all other cases.
+    """
+
+    def __init__(
+        self, networks: Sequence[Network], under: str, others: Callers
+    ) -> None:
+        self._networks = tuple(networks)
+        self._under = under
+        self._others = others
+
+    async def identify(self, connection: _Connection) -> Actor:
+        """Give the caller: unverified, or as others find out.
+
+        Parameters
+        ----------
+        connection
+            The request, of which headers, route and the peer's address are read.
+
+        Returns
+        -------
+        Actor
+            The caller.
+        """
+        address = _peer(connection)
+        if (
+            address is not None
+            and any(address in network for network in self._networks)
+            and self._leads_there(connection)
+            and not _shows_token(connection)
+        ):
+            return Actor(
+                "unverified",
+                "human",
+                frozenset({Role.VIEWER}),
+                authenticated_by=f"network:{address}",
+                named=False,
+            )
+        return await self._others.identify(connection)
+
+    def _leads_there(self, connection: _Connection) -> bool:
+        # The route's own path: what was sent may lead elsewhere than it looks.
+        path: str = connection.scope["path_template"]
+        return path == self._under or path.startswith(f"{self._under}/")
+
+
 class CallerMiddleware(ASGIMiddleware):
     """Puts the `Actor` into each request before its handler runs.
 
@@ -215,6 +281,31 @@ def provide_actor(request: Request[Actor, None, Any]) -> Actor:
     if not isinstance(actor, Actor):
         raise UnauthenticatedError("This route does not know its callers.")
     return actor
+
+
+def _peer(connection: _Connection) -> IPv4Address | IPv6Address | None:
+    """Give the address at the other end; None for a socket that has none."""
+    if connection.client is None:
+        return None
+    try:
+        address = ipaddress.ip_address(connection.client.host)
+    except ValueError:
+        return None
+    # A socket of both protocols shows 10.0.0.1 as ::ffff:10.0.0.1.
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def _shows_token(connection: _Connection) -> bool:
+    """Tell whether one of our tokens is shown, a right one or not.
+
+    What others ask for in this header, a proxy's own password say, is not for us.
+    """
+    shown = connection.headers.getall("Authorization", [])
+    return any(
+        value.partition(" ")[2].strip().startswith(PREFIX)
+        and value.partition(" ")[0].lower() == "bearer"
+        for value in shown
+    )
 
 
 def _bearer(connection: _Connection) -> str:

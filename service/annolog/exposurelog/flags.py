@@ -1,0 +1,60 @@
+"""Flags as exposurelog's clients know them: none, junk, questionable.
+
+What a flag is shown as is written in its vocabulary entry (`exposurelog_value`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from annolog.domain.vocabulary import WITHDRAW, Vocabulary
+
+ExposureFlag = Literal["none", "junk", "questionable"]
+"""Values of `exposure_flag`, in the order in which they sort."""
+
+EXPOSURE_FLAGS: tuple[ExposureFlag, ...] = get_args(ExposureFlag)
+"""The same as a list."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShownFlags:
+    """What each flag of a vocabulary is shown as. Make it with `of`.
+
+    Attributes
+    ----------
+    values
+        What is shown by flag; None, the absence of one, is among them.
+    """
+
+    values: Mapping[str | None, ExposureFlag]
+
+    @classmethod
+    def of(cls, vocabulary: Vocabulary) -> "ShownFlags":
+        """Take from a vocabulary what its flags are shown as."""
+        values: dict[str | None, ExposureFlag] = {
+            name: entry.exposurelog_value for name, entry in vocabulary.flags.items()
+        }
+        return cls({**values, None: "none", WITHDRAW: "none"})
+
+    def shown(self, flag: str | None) -> ExposureFlag:
+        """Say what a flag is shown as.
+
+        Parameters
+        ----------
+        flag
+            The flag of a statement; None where it has none.
+
+        Returns
+        -------
+        str
+            "questionable" for a flag whose entry has not come yet: it may be bad.
+        """
+        return self.values.get(flag, "questionable")
+
+    def named(self, value: ExposureFlag) -> list[str]:
+        """Name the known flags that are shown as a value, sorted."""
+        return sorted(
+            name
+            for name, shown in self.values.items()
+            if name is not None and shown == value
+        )

@@ -1,0 +1,216 @@
+"""Adding, changing and deleting messages over HTTP."""
+
+from typing import Any
+from uuid import UUID
+
+from litestar import Request, Response, delete, patch, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath
+
+from annolog.actions.lane import Work
+from annolog.actions.requests import Request as Asked
+from annolog.api.contract import contract
+from annolog.api.requests import BODY_BYTES, MAX_USER_AGENT
+from annolog.domain import records, roles
+from annolog.domain.errors import MediaTypeError, NotFoundError
+from annolog.domain.ledger import Wants
+from annolog.domain.roles import Action, Actor
+from annolog.domain.targets import ExposureTarget, TargetColumns, columns
+from annolog.exposurelog import answers, decisions, models, problems, queries
+from annolog.exposurelog import queries_writing as look_up
+from annolog.exposurelog.continuations import Place
+from annolog.exposurelog.drafts import MessageDraft, MessagePatch, parsed
+from annolog.exposurelog.messages import PATH
+from annolog.exposurelog.parameters import read_id
+from annolog.runtime import Runtime
+from annolog.storage.database import reading
+
+
+@post(
+    PATH,
+    operation_id="ExposurelogAddMessage",
+    summary="Add a message",
+    description="Say something about an exposure that a butler has or that was "
+    "announced; of any other: 404. Numbers and truth may be sent as strings, a list of "
+    "one as a string. What is not known here is passed over.",
+    status_code=200,
+    request_max_body_size=BODY_BYTES,
+    exception_handlers=problems.HANDLERS,
+    **contract(
+        takes=MessageDraft,
+        gives={200: models.Message},
+        errors=problems.Detail,
+        missing=True,
+    ),
+)
+async def add_message(
+    request: Request[Any, Any, Any],
+    runtime: NamedDependency[Runtime],
+    actor: NamedDependency[Actor],
+) -> Response[bytes]:
+    """Add a message and answer with it."""
+    _permit(actor)
+    draft, sent = parsed(MessageDraft, await _body(request))
+    key, rows = await _exposure(runtime, draft.instrument, draft.obs_id)
+    decide = decisions.post(_asked(request, actor, sent), draft, key)
+    work = Work(decide, Wants(keys=frozenset({key})), rows=rows)
+    return await _shown(runtime, await runtime.lane.submit(work))
+
+
+@patch(
+    PATH + "/{message_id:str}",
+    operation_id="ExposurelogEditMessage",
+    summary="Change a message",
+    description="Add a message that has this one as its parent and says the same but "
+    "for what is given; this one is no longer valid then. A whole message may be sent "
+    "back. A message whose flag a curator settled stays valid beside the new one.",
+    request_max_body_size=BODY_BYTES,
+    exception_handlers=problems.HANDLERS,
+    **contract(
+        takes=MessagePatch,
+        optional=True,
+        gives={200: models.Message},
+        errors=problems.Detail,
+        missing=True,
+    ),
+)
+async def edit_message(
+    request: Request[Any, Any, Any],
+    message_id: FromPath[str],
+    runtime: NamedDependency[Runtime],
+    actor: NamedDependency[Actor],
+) -> Response[bytes]:
+    """Change a message and answer with the one that continues it."""
+    _permit(actor)
+    wanted = read_id(message_id)
+    change, sent = parsed(MessagePatch, await _body(request))
+    place = await _place(runtime, wanted)
+    decide = decisions.patch(_asked(request, actor, sent), place, change)
+    # All that the annotation names is looked at where one exposure leaves it.
+    work = Work(decide, place.wants, size=place.target_count + 1)
+    return await _shown(runtime, await runtime.lane.submit(work))
+
+
+@delete(
+    PATH + "/{message_id:str}",
+    operation_id="ExposurelogDeleteMessage",
+    summary="Delete a message",
+    description="It is no longer valid from now on; one that is invalid already stays "
+    "as it is. A message whose flag a curator settled is not deleted here: 403.",
+    status_code=204,
+    exception_handlers=problems.HANDLERS,
+    **contract(gives={204: None}, errors=problems.Detail, missing=True),
+)
+async def delete_message(
+    request: Request[Any, Any, Any],
+    message_id: FromPath[str],
+    runtime: NamedDependency[Runtime],
+    actor: NamedDependency[Actor],
+) -> None:
+    """Delete a message; a body is not looked at."""
+    _permit(actor)
+    place = await _place(runtime, read_id(message_id))
+    decide = decisions.delete(_asked(request, actor, None), place)
+    await runtime.lane.submit(Work(decide, place.wants, size=place.target_count))
+
+
+# -------------------------------------------------------------------- details
+
+_OF_BROWSERS = ("origin", "sec-fetch-site")
+"""Headers with which a browser says that a page of somebody sends a request."""
+
+
+async def _body(request: Request[Any, Any, Any]) -> bytes:
+    """Read a body, which is JSON whatever it is called.
+
+    Raises
+    ------
+    MediaTypeError
+        A browser sends it and does not call it JSON. Pages of anybody may send such
+        requests, and where callers are let in by their address, with success.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    is_json = kind == "application/json" or kind.endswith("+json")
+    if not is_json and any(name in request.headers for name in _OF_BROWSERS):
+        raise MediaTypeError("From a browser, send Content-Type: application/json.")
+    return await request.body()
+
+
+def _permit(actor: Actor) -> None:
+    """Refuse who may only read before anything is looked up."""
+    if actor.named:
+        roles.require(actor, Action.CREATE)
+
+
+def _asked(
+    request: Request[Any, Any, Any],
+    actor: Actor,
+    sent: Any,  # noqa: ANN401 - JSON
+) -> Asked:
+    agent = request.headers.get("user-agent")
+    return Asked(actor, records.digest(sent), agent[:MAX_USER_AGENT] if agent else None)
+
+
+async def _place(runtime: Runtime, message_id: UUID) -> Place:
+    async with reading(runtime.reads) as connection:
+        place = await look_up.place_of(connection, message_id)
+    if place is None:
+        raise NotFoundError(f"There is no message with the id {message_id}.")
+    return place
+
+
+async def _shown(runtime: Runtime, message_id: UUID) -> Response[bytes]:
+    async with reading(runtime.reads) as connection:
+        found = await queries.read_message(connection, runtime.vocabulary, message_id)
+    if found is None:
+        raise NotFoundError(f"There is no message with the id {message_id}.")
+    return Response(found, media_type=answers.JSON)
+
+
+async def _exposure(
+    runtime: Runtime, instrument: str, obs_id: str
+) -> tuple[str, list[tuple[str, TargetColumns]]]:
+    """Find an exposure: one that somebody told of, or that a butler has.
+
+    Returns
+    -------
+    tuple
+        Its key, and the row that it may need.
+
+    Raises
+    ------
+    NotFoundError
+        Nobody knows it.
+    UnavailableError
+        Nobody here knows it, and a butler that may is away.
+    """
+    home = runtime.instruments.find(instrument)
+    name = instrument if home is None else home.name
+    parts = None if home is None else home.parse_obs_id(obs_id)
+    key = None
+    if home is not None and parts is not None:
+        obs_id = parts.obs_id
+        if not home.takes(parts.controller):
+            raise _unknown(instrument, obs_id)
+        key = ExposureTarget(name, parts.exposure_id).key
+    async with reading(runtime.reads) as connection:
+        known = await look_up.known_exposure(connection, name, obs_id, key)
+    if known is not None:
+        return known, []
+    found = await runtime.registries.find(name, obs_id)
+    if found is None:
+        raise _unknown(instrument, obs_id)
+    target = ExposureTarget(found.instrument, found.exposure_id)
+    return target.key, [(target.key, columns(target, runtime.instruments))]
+
+
+def _unknown(instrument: str, obs_id: str) -> NotFoundError:
+    return NotFoundError(
+        f"Nobody knows an exposure {obs_id[:100]!r} of {instrument[:64]!r}: no butler "
+        "has it, and it was not announced.",
+        code="unknown_exposure",
+    )
+
+
+HANDLERS = (add_message, edit_message, delete_message)
+"""All routes of this module."""

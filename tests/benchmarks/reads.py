@@ -1,0 +1,172 @@
+"""Reading as exposurelog's clients do, beside the bare SQL of the same answers.
+
+Side by side in one round: the service at some concurrency, and as many readers over as
+many connections as the service has; then both for one reader alone.
+"""
+
+import asyncio
+import itertools
+import json
+import time
+import urllib.request
+from collections.abc import Iterable, Mapping
+from uuid import UUID
+
+from annolog.storage import database
+from tests.benchmarks.calls import Asked, Call, Calls
+from tests.benchmarks.http import drive, request
+from tests.benchmarks.report import Line, Rounds
+
+CHECKED = 3
+"""Requests of each call whose answers are compared in full."""
+
+
+def measure(
+    url: str, port: int, rounds: int, seconds: float, chosen: Mapping[Call, int]
+) -> tuple[list[Line], list[Line]]:
+    """Measure in rounds, in each of which every call has its turn.
+
+    Parameters
+    ----------
+    url, port
+        The database, and where the service listens.
+    rounds, seconds
+        How many rounds, and how long each call has in one.
+    chosen
+        The calls, and how many rows their answers have.
+
+    Returns
+    -------
+    tuple of list
+        With many readers, and with one.
+    """
+    found = Rounds()
+    for number in range(rounds + 1):
+        # The first round is there to be warm afterwards.
+        into = found if number else Rounds()
+        for call in chosen:
+            for readers in (call.readers, 1):
+                name = f"{call.title} {readers}"
+                wires = [request("GET", one.path) for one in call.asked]
+                sent = drive(
+                    port, itertools.cycle(wires), readers, 200, seconds=seconds
+                )
+                into.add(name, asyncio.run(sent))
+                into.add(f"raw {name}", asyncio.run(_raw(url, call, readers, seconds)))
+    return (
+        [_line(found, call, call.readers, rows) for call, rows in chosen.items()],
+        [_line(found, call, 1, rows) for call, rows in chosen.items()],
+    )
+
+
+def _line(found: Rounds, call: Call, readers: int, rows: int) -> Line:
+    name = f"{call.title} {readers}"
+    return Line(
+        call.title, found.figures(name), found.rate(f"raw {name}"), call.goal, rows
+    )
+
+
+async def _raw(url: str, call: Call, readers: int, seconds: float) -> float:
+    """Fetch the same rows over as many connections as the service has."""
+    most = min(readers, database.READS.most)
+    pool = await database.pool(url, database.READS, most=most)
+    try:
+        left = itertools.cycle(call.asked)
+        done = 0
+
+        async def one() -> None:
+            nonlocal done
+            for asked in left:
+                async with pool.acquire() as connection:
+                    await connection.fetch(asked.sql, *asked.values)
+                done += 1
+                if time.perf_counter() - begun > seconds:
+                    break
+
+        # Each connection plans its statements first.
+        begun = -seconds
+        await asyncio.gather(*(one() for _ in range(most)))
+        done = 0
+        begun = time.perf_counter()
+        await asyncio.gather(*(one() for _ in range(readers)))
+        return done / (time.perf_counter() - begun)
+    finally:
+        await pool.close()
+
+
+# ------------------------------------------------------------------------ answers
+
+
+async def of_database(url: str, messages: int) -> list[Call]:
+    """Make the calls for a database, which is asked what there is.
+
+    Parameters
+    ----------
+    url
+        The database.
+    messages
+        How many messages it was made with.
+    """
+    connection = await database.connect(url, database.READS)
+    # Ids are random, so those that follow one are of any night.
+    rows = await connection.fetch(
+        """
+        select message_id, obs_id from message where message_id > $1
+         order by message_id limit 2000
+        """,
+        UUID(int=1 << 127),
+    )
+    await connection.close()
+    ids, obs_ids = zip(*rows, strict=True)
+    return Calls(messages, ids, obs_ids).all()
+
+
+def check(url: str, port: int, chosen: Iterable[Call]) -> dict[Call, int]:
+    """Compare answers with the bare rows, as a wrong answer may well be fast.
+
+    Parameters
+    ----------
+    url, port
+        The database, and where the service listens.
+    chosen
+        The calls.
+
+    Returns
+    -------
+    dict
+        The calls, and how many rows the first answer of each has.
+
+    Raises
+    ------
+    RuntimeError
+        An answer is not what the rows give.
+    """
+    rows: dict[Call, int] = {}
+    for call in chosen:
+        for asked in call.asked[:CHECKED]:
+            wanted = asyncio.run(_expected(url, asked))
+            with urllib.request.urlopen(
+                f"http://127.0.0.1:{port}{asked.path}"
+            ) as answer:
+                shown = json.load(answer)
+            if shown != wanted or not shown:
+                msg = f"{asked.path} is answered otherwise than the database has it"
+                raise RuntimeError(f"{msg}: {_differing(shown, wanted)}")
+            rows.setdefault(call, len(shown) if isinstance(shown, list) else 1)
+    return rows
+
+
+async def _expected(url: str, asked: Asked) -> object:
+    connection = await database.connect(url, database.READS)
+    try:
+        return asked.shape(await connection.fetch(asked.sql, *asked.values))
+    finally:
+        await connection.close()
+
+
+def _differing(shown: object, wanted: object) -> str:
+    if not isinstance(shown, list) or not isinstance(wanted, list):
+        return f"{shown} and not {wanted}"
+    pairs = itertools.zip_longest(shown, wanted)
+    first = next((pair for pair in pairs if pair[0] != pair[1]), ("nothing", ""))
+    return f"{len(shown)} and {len(wanted)} rows; first {first[0]} and not {first[1]}"
