@@ -42,19 +42,16 @@ from annolog.exposurelog.addresses import database_address
             "postgresql:///log?password=it%27s%20%5C%20so&host=a%2Cb&port=1%2C2",
         ),
         ("service=summit", "postgresql://?service=summit"),
-        ("dbname=log password=''", "postgresql:///log"),
+        ("dbname=log password='' host=", "postgresql:///log"),
     ],
 )
 def test_an_address_becomes_a_url_of_the_driver(written: str, address: str) -> None:
     assert database_address(written) == address
 
 
-@pytest.mark.parametrize("text", ["", "log", "mysql://me@host/log", "host=", "a=b c"])
+@pytest.mark.parametrize("text", ["", "secret", "mysql://me:secret@host/log", "a=b c"])
 def test_what_is_no_address_is_refused_without_being_shown(text: str) -> None:
-    if text == "host=":
-        assert database_address(text) == "postgresql://"
-        return
     with pytest.raises(InvalidError) as refused:
-        database_address(text + "secret" * bool(text))
+        database_address(text)
 
     assert "secret" not in refused.value.detail

@@ -385,7 +385,15 @@ async def test_an_edit_of_the_text_says_no_outdated_flag_again(
     new = await door.edit(old, message_text="typo mended")
     assert (new["message_text"], new["exposure_flag"]) == ("typo mended", "none")
     assert await votes_on(annolog, 2) == {"ann": ("good", "human")}
-    # Who asks for it gets it.
+    # Who asks for that alone gets it.
+    other = (await door.find(obs_id=f"{DAY}_000003"))[0]
+    await annolog.say(key(3), flag="good", by="ann")
+    asked = await door.edit(other, exposure_flag="junk", user_id="bob")
+    assert asked["exposure_flag"] == "junk"
+    assert await votes_on(annolog, 3) == {
+        "ann": ("good", "human"),
+        "bob": ("junk", "human"),
+    }
     await door.edit(new, exposure_flag="junk", user_id="ann")
     assert await flag_of(annolog, 2) == "junk"
 

@@ -209,6 +209,7 @@ def odd_rows() -> list[Row]:
         "null",
         "sha256-x",
         "x" * 600,
+        "".join(chance.choices("abcdefghijklmnopqrstuvwxyz0123456789", k=6_000)),
     )
     rows = [
         a_row(i, instrument=name, obs_id=f"obs {i}", user_id="jdoe")
@@ -222,7 +223,7 @@ def odd_rows() -> list[Row]:
         )
         for i, name in enumerate(names)
     ]
-    rows += [a_row(400 + i, site_id=name[:16]) for i, name in enumerate(names) if name]
+    rows += [a_row(400 + i, site_id=name[:16]) for i, name in enumerate(names)]
     rows += [
         a_row(500, level=40_000, day_obs=20250732, seq_num=2**31 - 1),
         a_row(501, level=-(2**31), day_obs=0, seq_num=-5),

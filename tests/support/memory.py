@@ -190,6 +190,9 @@ class Memory:
             self.records[record_id] = replace(self.records[record_id], body=body)
             self.redacted[record_id] = msgspec.json.decode(body)["redacted_by"]
         self.waiting |= set(book.new_waiting)
+        self._write_messages(book)
+
+    def _write_messages(self, book: Book) -> None:
         for before, after in book.changed_messages():
             if after is not None:
                 assert (before is None) == (after.message_id not in self.messages)

@@ -15,6 +15,7 @@ from annolog.domain.entries import Entry
 from annolog.domain.flags import Rank, effective
 from annolog.domain.history import Review, Standing, Version
 from annolog.domain.records import SWEEPING_KINDS, Record
+from annolog.domain.tags import findable
 from annolog.domain.vocabulary import Vocabulary
 
 STATEMENTS = frozenset({"revision", "review"})
@@ -222,7 +223,7 @@ def version_of(
         Operation(fields["operation"]),
         tuple(keys),
         fields["flag"],
-        tuple(fields["tags"]),
+        findable(fields["tags"]),
         fields["author"],
         fields["author_kind"],
         fields["voter"],

@@ -109,7 +109,7 @@ def row_of(
     kept = row.get("obs_id") is not None
     return MessageRow(
         message,
-        row.get("site_id") or begun["site_id"],
+        row.get("site_id", begun["site_id"]),
         row["instrument"] if kept else target.instrument,
         row["obs_id"] if kept else target.obs_id,
         row.get("day_obs"),

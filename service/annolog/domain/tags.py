@@ -15,6 +15,10 @@ from annolog.domain.entries import TAG_PATTERN
 from annolog.domain.errors import InvalidError, Problem
 from annolog.domain.vocabulary import Vocabulary, nearest
 
+MOST_FOUND = 256
+"""Characters by which a stored tag is found. A tag of today has fewer; what came by an
+import or the exposurelog API may be longer than an index can hold."""
+
 _WELL_FORMED = re.compile(TAG_PATTERN, re.ASCII)
 
 _FORM = (
@@ -53,6 +57,11 @@ def is_well_formed(word: str) -> bool:
         Whether any vocabulary could take it.
     """
     return _WELL_FORMED.fullmatch(word) is not None
+
+
+def findable(words: Iterable[str]) -> tuple[str, ...]:
+    """Give tags as they are found and counted: cut to `MOST_FOUND` characters."""
+    return tuple(word[:MOST_FOUND] for word in words)
 
 
 def accept_tags(

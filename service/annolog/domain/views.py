@@ -30,6 +30,7 @@ from annolog.domain.ledger import (
 )
 from annolog.domain.messages import MessageRow, messages, row_of
 from annolog.domain.records import ENTRY_KINDS, Record, canonical
+from annolog.domain.tags import findable
 from annolog.domain.targets import TargetColumns, columns, parse_key
 from annolog.domain.vocabulary import Vocabulary
 
@@ -434,7 +435,7 @@ def revision_row(body: Row) -> dict[str, Any]:
     )
     return {
         **{name: body.get(name) for name in names},
-        "tags": list(body["tags"]),
+        "tags": list(findable(body["tags"])),
         "created_at": _moment(body["created_at"]),
         "observed_begin": _moment(observed.get("begin")),
         "observed_end": _moment(observed.get("end")),

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from annolog.domain.tags import findable
 from annolog.exposurelog.flags import EXPOSURE_FLAGS, ShownFlags
 from annolog.exposurelog.parameters import MessageQuery
 from annolog.exposurelog.plans import Plan
@@ -140,16 +141,17 @@ class Sql:
             words = bind(asked.obs_id, "text")
             # An index has (length(obs_id), obs_id): this one, and longer ones.
             yield (
-                f"(length(m.obs_id) = length({words}) and m.obs_id = {words}"
+                f"(length(m.obs_id) = length({words})"
+                f" and left(m.obs_id, 256) = left({words}, 256) and m.obs_id = {words}"
                 f" or length(m.obs_id) > length({words})"
                 f" and strpos(m.obs_id, {words}) > 0)"
             )
         if asked.message_text is not None:
             yield f"strpos({_TEXT}, {bind(asked.message_text, 'text')}) > 0"
         if asked.tags is not None:
-            yield f"v.tags && {bind.texts(asked.tags)}"
+            yield f"v.tags && {bind.texts(findable(asked.tags))}"
         if asked.exclude_tags is not None:
-            yield f"not v.tags && {bind.texts(asked.exclude_tags)}"
+            yield f"not v.tags && {bind.texts(findable(asked.exclude_tags))}"
         if asked.urls is not None:
             yield f"s.said->'urls' ?| {bind.texts(asked.urls)}"
         if asked.exposure_flags is not None:

@@ -23,7 +23,6 @@ from annolog.domain.records import Sender
 from annolog.domain.roles import Action, Actor, Subject
 from annolog.exposurelog import votes
 from annolog.exposurelog.continuations import (
-    Fields,
     Line,
     Place,
     body_of,
@@ -78,7 +77,7 @@ def post(request: Request, draft: MessageDraft, key: str) -> Callable[[Desk], UU
             "urls": draft.urls,
             "flag": flag_of(draft.exposure_flag, None, flags),
         }
-        vote = votes.aside(book, key, votes.own(author, kind))
+        vote = votes.aside(book, key, content["flag"], votes.own(author, kind))
         words = _Words(content, kept.uncurated, author, kind, vote, draft.user_agent)
         annotation_id = desk.new_id()
         book.load_annotations([annotation_id], [], [], [])
@@ -117,19 +116,11 @@ def patch(
         book, key = desk.book, place.key
         home = _permit(request.actor, book, key)
         line = line_of(book, place)
-        before = line.standing(book)
-        words = _changed(request.actor, book, line.start, before, change)
+        words = _changed(request.actor, book, line, change)
         if sent is not None:
             kept = tags.keep_tags(sent, book.vocabulary, home)
             words.content["tags"] = list(kept.tags)
             words.uncurated = kept.uncurated
-        if (
-            line.is_fresh
-            and words.content["flag"] == before["flag"]
-            and votes.is_outdated(book, key, before, line.left)
-        ):
-            words.content["flag"] = None
-        words.vote = votes.aside(book, key, words.vote)
         for now in line.leaves:
             book.require(wants_without(now, key))
         for now in line.leaves:
@@ -190,24 +181,9 @@ class _Words:
     user_agent: str | None
 
 
-def _changed(
-    actor: Actor, book: Book, start: Fields, before: Fields, change: MessagePatch
-) -> _Words:
-    """Lay a change over what a message says; tags are left as they are.
-
-    Parameters
-    ----------
-    actor
-        Who calls.
-    book
-        Knows the vocabulary.
-    start
-        What the message says.
-    before
-        What stands now where it goes on: another flag than that is a new vote.
-    change
-        What shall be otherwise.
-    """
+def _changed(actor: Actor, book: Book, line: Line, change: MessagePatch) -> _Words:
+    """Lay a change over what a message says; tags are left as they are."""
+    start, before = line.start, line.standing(book)
     content = {name: start.get(name) for name in CONTENT_FIELDS}
     # It is about an exposure alone from now on.
     content.update(cause=None, seconds_lost=None)
@@ -220,17 +196,25 @@ def _changed(
         author = change.user_id
         # The program that judged was the other author's.
         content.update(check=None, agent=None)
+    flag = start["flag"]
     if change.exposure_flag is not None:
-        flags = ShownFlags.of(book.vocabulary)
-        content["flag"] = flag_of(change.exposure_flag, start["flag"], flags)
-    if content["flag"] not in book.vocabulary.asking:
+        flag = flag_of(change.exposure_flag, flag, ShownFlags.of(book.vocabulary))
+    stays = flag == before["flag"]
+    if stays and line.is_fresh and votes.is_outdated(book, line.key, before, line.left):
+        # Who sends back a whole message says nothing of its flag; who sends the flag
+        # alone means it.
+        stays = change.exposure_flag is None or change.message_text is not None
+        flag = None if stays else flag
+    content["flag"] = flag
+    if flag not in book.vocabulary.asking:
         content["assignee"] = None
-    if content["flag"] is None:
+    if flag is None:
         vote = votes.own(author, kind, content["check"])
-    elif content["flag"] == before["flag"]:
+    elif stays:
         vote = votes.kept(before)
     else:
         vote = votes.editors(actor, change.user_id, author, kind)
+    vote = votes.aside(book, line.key, flag, vote)
     agent = start["user_agent"] if change.user_agent is None else change.user_agent
     uncurated = start.get("uncurated") or ()
     return _Words(content, uncurated, author, kind, vote, agent)

@@ -96,7 +96,7 @@ def is_settled(book: Book, annotation_id: UUID, key: str) -> bool:
     )
 
 
-def aside(book: Book, key: str, vote: Vote) -> Vote:
+def aside(book: Book, key: str, flag: str | None, vote: Vote) -> Vote:
     """Keep a vote from taking the place of the same voter's settled one.
 
     Parameters
@@ -105,8 +105,10 @@ def aside(book: Book, key: str, vote: Vote) -> Vote:
         Has what stands on the exposure.
     key
         The exposure.
+    flag
+        The flag; one that is no vote stands in nobody's way.
     vote
-        The vote.
+        Whose it is.
 
     Returns
     -------
@@ -114,6 +116,8 @@ def aside(book: Book, key: str, vote: Vote) -> Vote:
         The same, or one filed beside.
     """
     voter = book.vocabulary.voter
+    if flag is None or flag in book.vocabulary.asking:
+        return vote
     for said in _said(book, key):
         if _settles(said) and voter(said.voter) == voter(vote.voter):
             return Vote(voter_of(said.author, "bot", ASIDE), vote.rank)

@@ -93,7 +93,7 @@ class AnnotationConditions:
         if asked.reply_to:
             return "r.reply_to", "uuid", asked.reply_to
         if len(asked.author) == 1:
-            return "r.author", "text", asked.author[0]
+            return "left(r.author, 256)", "text", asked.author[0][:256]
         if len(asked.check) == 1:
             return 'r."check"', "text", asked.check[0]
         return None
@@ -137,7 +137,8 @@ class AnnotationConditions:
         if asks_tags(asked):
             return [every(has_tags(asked, bind, "r"))]
         if asked.author:
-            return [f"r.author = any({bind.texts(asked.author)})"]
+            authors = bind.texts([author[:256] for author in asked.author])
+            return [f"left(r.author, 256) = any({authors})"]
         # Said twice, as the index is on what is not null.
         checks = bind.texts(asked.check)
         return [f'r."check" is not null and r."check" = any({checks})']

@@ -143,7 +143,7 @@ revision = Table(
     ),
     Index(
         "revision_current_author",
-        "author",
+        text("left(author, 256)"),
         "annotation_created_at",
         "annotation_id",
         postgresql_where=_CURRENT,
@@ -440,7 +440,7 @@ message = Table(
     Column("kept", Boolean, nullable=False),
     Index("message_added", text("date_added desc"), "message_id"),
     Index("message_night", text("day_obs desc"), "message_id"),
-    Index("message_obs_id", text("length(obs_id)"), "obs_id"),
+    Index("message_obs_id", text("length(obs_id)"), text("left(obs_id, 256)")),
     Index("message_target", "target_id"),
     Index("message_annotation", "annotation_id"),
     Index(

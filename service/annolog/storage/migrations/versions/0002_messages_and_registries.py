@@ -48,7 +48,7 @@ def upgrade() -> None:
     op.create_index(
         "message_obs_id",
         "message",
-        [sa.literal_column("length(obs_id)"), "obs_id"],
+        [sa.literal_column("length(obs_id)"), sa.literal_column("left(obs_id, 256)")],
         unique=False,
     )
     op.create_index(
@@ -120,6 +120,18 @@ def upgrade() -> None:
         sa.Column("swept_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("registry_id", "instrument"),
         comment="local: how far an instrument was read: from since_id on again each time, what lies before only when its number changes, and now and then",
+    )
+    op.drop_index("revision_current_author", table_name="revision")
+    op.create_index(
+        "revision_current_author",
+        "revision",
+        [
+            sa.literal_column("left(author, 256)"),
+            "annotation_created_at",
+            "annotation_id",
+        ],
+        unique=False,
+        postgresql_where=sa.text("current_from is not null and current_to is null"),
     )
     op.alter_column(
         "revision",
