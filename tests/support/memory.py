@@ -27,7 +27,7 @@ from annolog.domain.ledger import (
     State,
     Wants,
 )
-from annolog.domain.messages import Message, row_of
+from annolog.domain.messages import Message, row_of, told_by
 from annolog.domain.records import Origin, Record
 from annolog.domain.targets import TargetColumns, columns, parse_key
 from annolog.domain.views import Views
@@ -316,9 +316,10 @@ class Memory:
             if list_id not in self.lists
         }
         for message in self.messages.values():
-            until = message.ended_by and self.records[message.ended_by].fields()
-            begun = self.records[message.revision_id].fields()
-            shown = row_of(message, begun, until or None)
+            end = message.ended_by
+            begun = told_by(self.records[message.revision_id].fields())
+            ended = None if end is None else told_by(self.records[end].fields())
+            shown = row_of(message, begun, ended)
             names = views.names_of(message.key, places[message.key], found)
             found.messages[str(message.message_id)] = views.message_row(shown, names)
         return found

@@ -8,7 +8,7 @@ its message alone. Everything here is a function of the set of revisions.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -16,7 +16,7 @@ from uuid import UUID
 from annolog.domain import history, tai, times
 from annolog.domain.annotations import MAX_ORDINALS
 from annolog.domain.history import Version
-from annolog.domain.targets import ExposureTarget, parse_key
+from annolog.domain.targets import exposure_names
 
 SHOWN = ("text", "level", "tags", "urls", "flag", "author", "author_kind")
 """What of a revision a message shows, beside its targets."""
@@ -84,9 +84,40 @@ class MessageRow:
     kept: bool
 
 
-def row_of(
-    message: Message, begun: Mapping[str, Any], ended: Mapping[str, Any] | None
-) -> MessageRow:
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a revision tells of the messages that it begins or ends.
+
+    Attributes
+    ----------
+    site_id
+        Where it was said.
+    row
+        What it keeps of an old row; empty for most.
+    date_added, date_invalidated
+        When messages began or ended with it (naive TAI).
+    """
+
+    site_id: str
+    row: Mapping[str, Any]
+    date_added: datetime
+    date_invalidated: datetime
+
+
+def told_by(fields: Mapping[str, Any]) -> Told:
+    """Read of a revision's decoded body what its messages need."""
+    row = fields.get("exposurelog") or {}
+    made = tai.from_utc(times.parse(fields["created_at"]))
+    added, ended = row.get("date_added"), row.get("date_invalidated")
+    return Told(
+        row.get("site_id", fields["site_id"]),
+        row,
+        tai.parse(added) if added else made,
+        tai.parse(ended) if ended else made,
+    )
+
+
+def row_of(message: Message, begun: Told, ended: Told | None) -> MessageRow:
     """Work out a message's row.
 
     Parameters
@@ -94,37 +125,34 @@ def row_of(
     message
         The message.
     begun, ended
-        Decoded bodies of the revisions with which it began and ended; None while it
-        holds.
-
-    Raises
-    ------
-    TypeError
-        If it is not about an exposure.
+        What the revisions tell with which it began and ended; None while it holds.
     """
-    target = parse_key(message.key)
-    if not isinstance(target, ExposureTarget):
-        raise TypeError(message.key)
-    row = begun.get("exposurelog") or {}
-    kept = row.get("obs_id") is not None
+    row = begun.row
+    until = None if ended is None else ended.date_invalidated
+    if row.get("obs_id") is not None:
+        return MessageRow(
+            message,
+            begun.site_id,
+            row["instrument"],
+            row["obs_id"],
+            row.get("day_obs"),
+            row.get("seq_num"),
+            begun.date_added,
+            until,
+            kept=True,
+        )
+    instrument, obs_id = exposure_names(message.key)
     return MessageRow(
         message,
-        row.get("site_id", begun["site_id"]),
-        row["instrument"] if kept else target.instrument,
-        row["obs_id"] if kept else target.obs_id,
-        row.get("day_obs"),
-        row.get("seq_num"),
-        _moment(begun, "date_added"),
-        None if ended is None else _moment(ended, "date_invalidated"),
-        kept,
+        begun.site_id,
+        instrument,
+        obs_id,
+        None,
+        None,
+        begun.date_added,
+        until,
+        kept=False,
     )
-
-
-def _moment(fields: Mapping[str, Any], name: str) -> datetime:
-    written = (fields.get("exposurelog") or {}).get(name)
-    if written:
-        return tai.parse(written)
-    return tai.from_utc(times.parse(fields["created_at"]))
 
 
 def content_id(
@@ -207,14 +235,17 @@ def messages(versions: Sequence[Version]) -> dict[UUID, Message]:
 
 
 class _Lines:
-    """Follows each line of revisions, older ones first."""
+    """Follows each line of revisions, older ones first.
+
+    Messages go by their place in a list: what shows is compared ten thousand times.
+    """
 
     def __init__(self) -> None:
         self._versions: dict[UUID, Version] = {}
-        self._shown: dict[UUID, dict[str, UUID]] = {}
-        self._last: dict[UUID, dict[str, UUID]] = {}
+        self._shown: dict[UUID, dict[str, int]] = {}
+        self._last: dict[UUID, dict[str, int]] = {}
         self._ordinals: dict[UUID, dict[str, int]] = {}
-        self._found: dict[UUID, Message] = {}
+        self._found: list[Message] = []
 
     def follow(self, version: Version) -> None:
         """Take in the next revision."""
@@ -222,58 +253,92 @@ class _Lines:
         parent = self._versions.get(version.parent_id) if version.parent_id else None
         before = {} if parent is None else self._shown[parent.revision_id]
         last = {} if parent is None else self._last[parent.revision_id]
-        ordinals = {} if parent is None else self._ordinals[parent.revision_id]
-        if any(key not in ordinals for key in version.targets):
-            ordinals = dict(ordinals)
-            for key in version.targets:
-                ordinals.setdefault(key, len(ordinals))
+        same = parent is not None and version.targets == parent.targets
+        ordinals = self._numbered(version, parent)
         alone = len(version.targets) == 1
         anew = (
             parent is None
             or version.content_id != parent.content_id
-            or (alone and version.targets == parent.targets)
+            or (alone and same)
         )
-        shown: dict[str, UUID] = {}
-        for key in version.named:
-            if not key.startswith(_EXPOSURE):
-                continue
-            if not anew and key in before:
-                shown[key] = before[key]
-                continue
-            one = message_id(own, ordinals[key], alone=alone)
-            parent_id = version.continues or last.get(key)
-            self._found[one] = Message(one, version.annotation_id, own, key, parent_id)
-            shown[key] = one
+        shown: dict[str, int] = {}
+        if parent is not None and not anew and same and version.named == parent.named:
+            shown = before
+        else:
+            for key in version.named:
+                if not key.startswith(_EXPOSURE):
+                    continue
+                if not anew and key in before:
+                    shown[key] = before[key]
+                    continue
+                parent_id = version.continues
+                if parent_id is None and key in last:
+                    parent_id = self._found[last[key]].message_id
+                shown[key] = len(self._found)
+                one = message_id(own, ordinals[key], alone=alone)
+                self._found.append(
+                    Message(one, version.annotation_id, own, key, parent_id)
+                )
+            if shown:
+                last = {**last, **shown}
         self._versions[own] = version
         self._shown[own] = shown
-        self._last[own] = {**last, **shown} if shown else last
+        self._last[own] = last
         self._ordinals[own] = ordinals
+
+    def _numbered(self, version: Version, parent: Version | None) -> dict[str, int]:
+        """Give the ordinals of all exposures that its line named so far."""
+        known = {} if parent is None else self._ordinals[parent.revision_id]
+        if parent is not None and version.targets == parent.targets:
+            return known
+        fresh = [key for key in version.targets if key not in known]
+        if not fresh:
+            return known
+        return known | {key: number for number, key in enumerate(fresh, len(known))}
 
     def ended(self, now: Version, versions: Iterable[Version]) -> dict[UUID, Message]:
         """Say which revision ended each message that does not hold now."""
         holding = set(self._shown[now.revision_id].values())
-        ended: dict[UUID, Version] = {}
-        latest: dict[UUID, Version] = {}
+        if len(holding) == len(self._found):
+            return {message.message_id: message for message in self._found}
+        ended: dict[int, UUID] = {}
         for version in self._versions.values():  # in their order
-            shown = set(self._shown[version.revision_id].values())
-            for one in shown:
-                latest[one] = version
-            if version.parent_id in self._shown:
-                for one in self._shown[version.parent_id].values():
-                    if one not in shown:
-                        ended.setdefault(one, version)
-        found: dict[UUID, Message] = {}
-        for one, message in self._found.items():
-            if one in holding:
-                found[one] = message
+            shown = self._shown[version.revision_id]
+            before = self._shown.get(version.parent_id) if version.parent_id else None
+            if before is None or before is shown:
                 continue
-            by = ended.get(one)
-            if by is None:
-                # Nobody answered this line, and another one won.
-                by = min(
-                    (v for v in versions if v.order > latest[one].order),
-                    key=lambda v: v.order,
-                    default=now,
+            for key, one in before.items():
+                if shown.get(key) != one:
+                    ended.setdefault(one, version.revision_id)
+        found: dict[UUID, Message] = {}
+        for one, message in enumerate(self._found):
+            by = None
+            if one not in holding:
+                by = ended.get(one) or self._overtaken(one, now, versions)
+            found[message.message_id] = (
+                message
+                if by is None
+                else Message(
+                    message.message_id,
+                    message.annotation_id,
+                    message.revision_id,
+                    message.key,
+                    message.parent_id,
+                    by,
                 )
-            found[one] = replace(message, ended_by=by.revision_id)
+            )
         return found
+
+    def _overtaken(self, one: int, now: Version, versions: Iterable[Version]) -> UUID:
+        """Say which revision came after a line that nobody answered and that lost."""
+        key = self._found[one].key
+        latest = max(
+            (v for v in versions if self._shown[v.revision_id].get(key) == one),
+            key=lambda v: v.order,
+        )
+        by = min(
+            (v for v in versions if v.order > latest.order),
+            key=lambda v: v.order,
+            default=now,
+        )
+        return by.revision_id

@@ -45,6 +45,7 @@ FLAGLESS_KINDS = frozenset({"gap", "night"})
 _INTEGER = re.compile(r"0|[1-9][0-9]*")
 _DIGEST = re.compile(r"[0-9A-F]{8,64}")
 _SAFE = "-._~"
+_OBS_ID = "obs_id="
 
 
 def invalid_target(text: object, reason: str) -> InvalidError:
@@ -128,7 +129,7 @@ def _exposure_part(exposure_id: int | None, obs_id: str | None) -> str:
             obs_id, "an exposure is named by its integer id or else by its obs_id"
         )
     if obs_id is not None:
-        return f"obs_id={encode_part(obs_id)}"
+        return f"{_OBS_ID}{encode_part(obs_id)}"
     assert exposure_id is not None  # noqa: S101 - what mypy cannot follow
     _check_range(exposure_id, "exposure id", 0, MAX_EXPOSURE_ID)
     return str(exposure_id)
@@ -422,6 +423,24 @@ def parse_key(text: str) -> Target:
     return target
 
 
+def exposure_names(key: str) -> tuple[str, str | None]:
+    """Read the names in an exposure's key, which is known to be canonical.
+
+    Parameters
+    ----------
+    key
+        A key of the kind `exposure`.
+
+    Returns
+    -------
+    tuple
+        The instrument, and the obs_id where it stands for the integer id.
+    """
+    instrument, _, part = key.partition(":")[2].partition("/")
+    obs_id = unquote(part[len(_OBS_ID) :]) if part.startswith(_OBS_ID) else None
+    return unquote(instrument), obs_id
+
+
 def _refuse(text: str, shape: str) -> NoReturn:
     raise invalid_target(text, f"{text!r:.200} is not like {shape}")
 
@@ -443,8 +462,8 @@ def parse_integer(text: str, name: str) -> int:
 
 
 def _parse_exposure_part(text: str) -> tuple[int | None, str | None]:
-    if text.startswith("obs_id="):
-        return None, decode_part(text.removeprefix("obs_id="))
+    if text.startswith(_OBS_ID):
+        return None, decode_part(text.removeprefix(_OBS_ID))
     return parse_integer(text, "exposure id"), None
 
 

@@ -28,7 +28,7 @@ from annolog.domain.ledger import (
     state_of,
     version_of,
 )
-from annolog.domain.messages import MessageRow, messages, row_of
+from annolog.domain.messages import MessageRow, messages, row_of, told_by
 from annolog.domain.records import ENTRY_KINDS, Record, canonical
 from annolog.domain.tags import findable
 from annolog.domain.targets import TargetColumns, columns, parse_key
@@ -350,8 +350,8 @@ class Gathered:
             by = message.ended_by
             row = row_of(
                 message,
-                self._statements[message.revision_id],
-                None if by is None else self._statements[by],
+                told_by(self._statements[message.revision_id]),
+                None if by is None else told_by(self._statements[by]),
             )
             place = self._places[message.key]
             self._found.messages[str(message.message_id)] = message_row(

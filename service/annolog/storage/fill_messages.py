@@ -6,7 +6,7 @@ import msgspec
 
 from annolog.domain.holdings import Holdings
 from annolog.domain.ledger import Known
-from annolog.domain.messages import messages, row_of
+from annolog.domain.messages import messages, row_of, told_by
 from annolog.domain.vocabulary import Vocabulary
 from annolog.storage import turn_load, turn_messages
 from annolog.storage.database import LANE_LOCK, Connection
@@ -61,12 +61,14 @@ async def fill(conn: Connection) -> int:
 async def _fill(conn: Connection, ids: list[UUID]) -> int:
     held = Holdings(Known(Vocabulary.from_entries(())))
     await turn_load.load_annotations(conn, held, ids)
-    bodies = {one: msgspec.json.decode(body) for one, body in held.bodies.items()}
+    told = {
+        one: told_by(msgspec.json.decode(body)) for one, body in held.bodies.items()
+    }
     rows = [
         row_of(
             message,
-            bodies[message.revision_id],
-            None if message.ended_by is None else bodies[message.ended_by],
+            told[message.revision_id],
+            None if message.ended_by is None else told[message.ended_by],
         )
         for versions in held.versions.values()
         for message in messages(versions).values()

@@ -1,14 +1,14 @@
 """The messages that a turn begins and ends, as exposurelog's API shows them."""
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 
 import msgspec
 
 from annolog.domain.book import Book
-from annolog.domain.messages import Message, MessageRow, row_of
+from annolog.domain.messages import Message, MessageRow, Told, row_of, told_by
 from annolog.storage.database import Connection
 
 NAMES = """
@@ -93,9 +93,9 @@ update message m
 
 def begun(book: Book) -> list[MessageRow]:
     """Give the messages that a turn begins."""
-    decode = _decoder(book)
+    read = _reader(book)
     return [
-        _row(after, decode)
+        _row(after, read)
         for before, after in book.changed_messages()
         if before is None and after is not None
     ]
@@ -149,12 +149,12 @@ async def close(conn: Connection, book: Book) -> None:
     book
         The turn's book.
     """
-    decode = _decoder(book)
+    read = _reader(book)
     changed: list[MessageRow] = []
     gone: list[UUID] = []
     for before, after in book.changed_messages():
         if before is not None and after is not None:
-            changed.append(_row(after, decode))
+            changed.append(_row(after, read))
         elif before is not None:
             gone.append(before.message_id)
     if gone:
@@ -178,19 +178,16 @@ async def close(conn: Connection, book: Book) -> None:
         await conn.execute(_RENAME, sorted(named | moved))
 
 
-_Decode = Callable[[UUID], Mapping[str, Any]]
+_Read = Callable[[UUID], Told]
 
 
-def _decoder(book: Book) -> _Decode:
-    """Read the bodies of revisions, each once."""
-
-    def decode(revision_id: UUID) -> Mapping[str, Any]:
-        fields: Mapping[str, Any] = msgspec.json.decode(book.bodies[revision_id])
-        return fields
-
-    return functools.cache(decode)
+def _reader(book: Book) -> _Read:
+    """Read what revisions tell of messages, each body once."""
+    return functools.cache(
+        lambda revision_id: told_by(msgspec.json.decode(book.bodies[revision_id]))
+    )
 
 
-def _row(message: Message, decode: _Decode) -> MessageRow:
-    ended = None if message.ended_by is None else decode(message.ended_by)
-    return row_of(message, decode(message.revision_id), ended)
+def _row(message: Message, read: _Read) -> MessageRow:
+    ended = None if message.ended_by is None else read(message.ended_by)
+    return row_of(message, read(message.revision_id), ended)
