@@ -218,7 +218,8 @@ class Supervisor:
             self._keep("relay", lambda: self._child("relay"))
         self._load_sample()
         self._say(f"  service     {self._url}/annolog/v1")
-        self._say(f"  contract    {self._url}/annolog/openapi.json")
+        self._say(f"  contract    {self._url}/annolog/docs")
+        self._say(f"  exposurelog {self._url}/exposurelog")
         self._say(f"  health      {self._url}/health/ready")
         if self._bootstrap:
             self._say(f"  Kafka       {self._bootstrap}")
