@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
 
+import msgspec
+
 from annolog.domain.errors import InvalidError
 
 MAX_REGISTRIES = 3
@@ -47,35 +49,37 @@ _NUMBERS = (
 _TEXTS = ("group_names", "observation_reasons", "observation_types")
 
 
-@dataclass(frozen=True, slots=True)
-class RegistryExposure:
+class RegistryExposure(msgspec.Struct, frozen=True, gc=False):
     """One exposure as a butler's registry has it.
+
+    Thousands are read and written at once, so it is a structure that is its own JSON,
+    in the order and with the names of exposurelog's API.
 
     Attributes
     ----------
-    instrument
-        The butler's name of the instrument.
-    exposure_id
-        The butler's integer, unique within the instrument.
     obs_id
         The observatory's name.
-    day_obs, seq_num
-        Night and number in it; None where the registry has none.
+    exposure_id
+        The butler's integer, unique within the instrument; `id` in JSON.
+    instrument
+        The butler's name of the instrument.
     observation_type, observation_reason, group_name, target_name, science_program
         Words of the registry; None where it has none.
+    day_obs, seq_num
+        Night and number in it; None where the registry has none.
     tracking_ra, tracking_dec, sky_angle
         Degrees; None for what did not look at the sky.
     timespan_begin, timespan_end
         TAI, naive, rounded to microseconds; None where the span is open or missing.
     """
 
-    instrument: str
-    exposure_id: int
     obs_id: str
-    day_obs: int | None = None
-    seq_num: int | None = None
+    exposure_id: int = msgspec.field(name="id")
+    instrument: str
     observation_type: str | None = None
     observation_reason: str | None = None
+    day_obs: int | None = None
+    seq_num: int | None = None
     group_name: str | None = None
     target_name: str | None = None
     science_program: str | None = None

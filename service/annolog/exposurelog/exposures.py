@@ -15,7 +15,6 @@ from annolog.domain.registries import (
     MAX_REGISTRIES,
     ORDER_FIELDS,
     ExposureQuery,
-    RegistryExposure,
 )
 from annolog.exposurelog import answers, problems
 from annolog.exposurelog.models import TaiMoment
@@ -148,7 +147,7 @@ async def find_exposures(
     asked = read_query(request, ExposuresQuery)
     check_order(asked.order_by or (), ORDER_FIELDS)
     found = await runtime.registries.exposures(asked.registry, asked.query())
-    return _json([_shown(one) for one in found])
+    return _json(found)
 
 
 @get(
@@ -189,28 +188,6 @@ async def get_configuration(runtime: NamedDependency[Runtime]) -> Response[bytes
 
 
 # -------------------------------------------------------------------- details
-
-_Shown = msgspec.defstruct("_Shown", tuple(Exposure.model_fields))
-
-
-def _shown(one: RegistryExposure) -> msgspec.Struct:
-    return _Shown(
-        one.obs_id,
-        one.exposure_id,
-        one.instrument,
-        one.observation_type,
-        one.observation_reason,
-        one.day_obs,
-        one.seq_num,
-        one.group_name,
-        one.target_name,
-        one.science_program,
-        one.tracking_ra,
-        one.tracking_dec,
-        one.sky_angle,
-        one.timespan_begin,
-        one.timespan_end,
-    )
 
 
 def _without_password(uri: str) -> str:

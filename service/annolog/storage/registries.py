@@ -5,9 +5,7 @@ that are known need no butler. `digest` says in which form the log has an exposu
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
-
-import asyncpg
+from dataclasses import dataclass
 
 from annolog.domain.registries import ExposureQuery, Position, RegistryExposure
 from annolog.storage.database import Connection, one_row
@@ -15,7 +13,7 @@ from annolog.storage.database import Connection, one_row
 PIECE = 1_000
 """Exposures of one statement: other requests of the process come in between."""
 
-_FIELDS = tuple(one.name for one in fields(RegistryExposure))
+_FIELDS = RegistryExposure.__struct_fields__
 _COLUMNS = ", ".join(_FIELDS)
 
 _ARRAYS = {
@@ -317,8 +315,8 @@ async def named(
     """
     rows = await conn.fetch(
         f"""
-        select distinct on (obs_id) registry_id, digest is not null as entered,
-               {_COLUMNS}
+        select distinct on (obs_id) {_COLUMNS}, registry_id,
+               digest is not null as entered
           from registry_exposure
          where instrument = $1 and obs_id = any($2) and registry_id = any($3)
          order by obs_id, array_position($3::smallint[], registry_id), exposure_id
@@ -328,7 +326,11 @@ async def named(
         list(registry_ids),
     )
     return {
-        row["obs_id"]: Found(row["registry_id"], _exposure(row), row["entered"])
+        row["obs_id"]: Found(
+            row["registry_id"],
+            RegistryExposure(*row[: len(_FIELDS)]),
+            row["entered"],
+        )
         for row in rows
     }
 
@@ -358,7 +360,7 @@ async def exposures(
         wanted.limit,
         *bound,
     )
-    return [_exposure(row) for row in rows]
+    return [RegistryExposure(*row) for row in rows]
 
 
 def _where(wanted: ExposureQuery) -> tuple[str, list[object]]:
@@ -404,7 +406,3 @@ async def has_any(conn: Connection, registry_id: int, instrument: str) -> bool:
         instrument,
     )
     return found
-
-
-def _exposure(row: asyncpg.Record) -> RegistryExposure:
-    return RegistryExposure(**{name: row[name] for name in _FIELDS})
