@@ -3,8 +3,9 @@
 A real PostgreSQL with full durability, a million messages (or as many as are asked
 for), one `annologd serve`, and in the same run the raw limits: what the lane sends to
 the database, 64 requests at a time, on one connection; and for each way in which
-clients of exposurelog read, the SQL of the same answer. Figures are medians of
-alternating rounds. Machines differ and drift: read the shares, not the rates.
+clients of exposurelog read, the SQL of the same rows on one connection, or on as many
+as the service has. Figures are medians of alternating rounds. Machines differ and
+drift: read the shares, not the rates.
 """
 
 import argparse

@@ -100,7 +100,8 @@ _NIGHTS = "m.day_obs >= $1 and m.day_obs < $2 and m.date_invalidated is null"
 _ONE_OF_NIGHTS = f"{_NIGHTS} and m.instrument = $3"
 _DATES = "m.date_added >= $1 and m.date_added < $2 and m.date_invalidated is null"
 _OBS_ID = """m.date_invalidated is null and (
-      length(m.obs_id) = length($1) and m.obs_id = $1
+      length(m.obs_id) = length($1) and left(m.obs_id, 256) = left($1, 256)
+      and m.obs_id = $1
       or length(m.obs_id) > length($1) and strpos(m.obs_id, $1) > 0)"""
 
 _NEWEST = "m.date_added desc, m.message_id"
@@ -292,7 +293,13 @@ class Calls:
                 min_day_obs=least,
                 max_day_obs=beyond,
             )
-            sql = _page(_ONE_OF_NIGHTS, "m.day_obs desc, m.message_id", 2500, offset)
+            sql = _page(
+                _ONE_OF_NIGHTS,
+                "m.day_obs desc, m.message_id",
+                2500,
+                offset,
+                gathered=False,
+            )
             found.append(Asked(path, sql, (least, beyond, name), messages))
         return found
 

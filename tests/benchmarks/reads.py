@@ -43,31 +43,35 @@ def measure(
     found = Rounds()
     for number in range(rounds + 1):
         # The first round is there to be warm afterwards.
-        into = found if number else Rounds()
-        for call in chosen:
-            for readers in (call.readers, 1):
-                name = f"{call.title} {readers}"
-                wires = [request("GET", one.path) for one in call.asked]
-                sent = drive(
-                    port, itertools.cycle(wires), readers, 200, seconds=seconds
-                )
-                into.add(name, asyncio.run(sent))
-                into.add(f"raw {name}", asyncio.run(_raw(url, call, readers, seconds)))
-    return (
-        [_line(found, call, call.readers, rows) for call, rows in chosen.items()],
-        [_line(found, call, 1, rows) for call, rows in chosen.items()],
-    )
-
-
-def _line(found: Rounds, call: Call, readers: int, rows: int) -> Line:
-    name = f"{call.title} {readers}"
-    return Line(
-        call.title, found.figures(name), found.rate(f"raw {name}"), call.goal, rows
-    )
+        into, length = (found, seconds) if number else (Rounds(), seconds / 3)
+        for call, readers in ((c, n) for c in chosen for n in (c.readers, 1)):
+            name = f"{call.title} {readers}"
+            wires = itertools.cycle([request("GET", one.path) for one in call.asked])
+            into.add(
+                name,
+                asyncio.run(drive(port, wires, readers, 200, seconds=length)),
+            )
+            into.add(f"raw {name}", asyncio.run(_raw(url, call, readers, length)))
+    many, alone = [], []
+    for call, rows in chosen.items():
+        name = f"{call.title} {call.readers}"
+        one = found.rate(f"raw {call.title} 1")
+        many.append(
+            Line(
+                call.title,
+                found.figures(name),
+                one,
+                call.goal,
+                rows,
+                found.rate(f"raw {name}"),
+            )
+        )
+        alone.append(Line(call.title, found.figures(f"{call.title} 1"), one, rows=rows))
+    return many, alone
 
 
 async def _raw(url: str, call: Call, readers: int, seconds: float) -> float:
-    """Fetch the same rows over as many connections as the service has."""
+    """Fetch the same rows, over as many connections as the service has at most."""
     most = min(readers, database.READS.most)
     pool = await database.pool(url, database.READS, most=most)
     try:

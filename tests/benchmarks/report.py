@@ -1,7 +1,7 @@
 """What was measured, and how it is printed."""
 
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from tests.benchmarks.http import Figures
@@ -18,18 +18,21 @@ class Line:
     figures
         What the service did, over all rounds.
     raw
-        What bare asyncpg did, a second.
+        What bare asyncpg did on one connection, a second.
     goal
         Share of it that is to be reached; None for none.
     rows
         Rows of an answer, where that matters.
+    raw_many
+        What bare asyncpg did on as many connections as the service has, a second.
     """
 
     title: str
     figures: Figures
-    raw: float | None
-    goal: float | None
+    raw: float
+    goal: float | None = None
     rows: int | None = None
+    raw_many: float | None = None
 
 
 class Rounds:
@@ -58,7 +61,7 @@ class Rounds:
         )
 
 
-def table(title: str, lines: Iterable[Line]) -> str:
+def table(title: str, lines: Sequence[Line]) -> str:
     """Write rates, times, shares of the raw limit, and goals.
 
     Parameters
@@ -68,31 +71,32 @@ def table(title: str, lines: Iterable[Line]) -> str:
     lines
         The rows.
     """
-    written = [
-        _row(title, "rows", "a second", "p50 ms", "p99 ms", "raw", "share", "goal")
+    head = ["rows", "a second", "p50 ms", "p99 ms", "raw", "share", "goal", ""]
+    if any(line.raw_many for line in lines):
+        head += ["raw, all", "share"]
+    return "\n".join([_row(title, head), *(_line(line) for line in lines)])
+
+
+def _line(line: Line) -> str:
+    figures = line.figures
+    cells = [
+        "" if line.rows is None else str(line.rows),
+        _rate(figures.rate),
+        f"{figures.p50:.2f}",
+        f"{figures.p99:.2f}",
+        _rate(line.raw),
+        f"{figures.rate / line.raw:.0%}",
+        f"{line.goal:.0%}" if line.goal else "",
+        "behind" if line.goal and figures.rate / line.raw < line.goal else "",
     ]
-    for line in lines:
-        figures = line.figures
-        share = figures.rate / line.raw if line.raw else None
-        behind = share is not None and line.goal is not None and share < line.goal
-        written.append(
-            _row(
-                line.title,
-                "" if line.rows is None else str(line.rows),
-                _rate(figures.rate),
-                f"{figures.p50:.2f}",
-                f"{figures.p99:.2f}",
-                "" if line.raw is None else _rate(line.raw),
-                "" if share is None else f"{share:.0%}",
-                f"{line.goal:.0%}" + (" !" if behind else "  ") if line.goal else "",
-            )
-        )
-    return "\n".join(written)
+    if line.raw_many:
+        cells += [_rate(line.raw_many), f"{figures.rate / line.raw_many:.0%}"]
+    return _row(line.title, cells)
 
 
 def _rate(rate: float) -> str:
     return f"{rate:.0f}" if rate >= 100 else f"{rate:.1f}"
 
 
-def _row(title: str, *cells: str) -> str:
-    return (f"{title:<38}" + "".join(f"{cell:>9}" for cell in cells)).rstrip()
+def _row(title: str, cells: Iterable[str]) -> str:
+    return (f"{title:<34}" + "".join(f"{cell:>9}" for cell in cells)).rstrip()

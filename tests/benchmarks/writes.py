@@ -38,6 +38,9 @@ TEXT = "Rings around stars in more than half of the detectors; focus is suspecte
 EXPOSURES = 20_000
 """Different exposures that are spoken of through annolog's own API."""
 
+SPOKEN_OF = 10
+"""Last nights that new messages of exposurelog's API are about."""
+
 GOALS = {1: None, 16: 0.40, 64: 0.40}
 """Share of the raw limit that POST should reach, by concurrency."""
 
@@ -98,7 +101,6 @@ def _lines(found: Rounds) -> Iterator[Line]:
                 f"{title}, concurrency {concurrency}",
                 found.figures(f"{name} {concurrency}"),
                 found.rate(name),
-                None,
             )
 
 
@@ -174,7 +176,7 @@ class _Door:
     def __init__(self, url: str, messages: int) -> None:
         self._url = url
         self._chance = Random(2)
-        self._nights = min(nights.nights(messages), nights.FOLLOWED)
+        self._nights = min(nights.nights(messages), SPOKEN_OF)
         self._after = UUID(int=0)
 
     def _drafts(self, count: int) -> list[dict[str, Any]]:
