@@ -57,6 +57,8 @@ class Runtime:
         Knows when the log has grown.
     resolver
         Finds targets by their names.
+    messages
+        Connections for what clients of exposurelog read all night.
     searches
         Connections for searches that no index helps.
     streams
@@ -73,6 +75,7 @@ class Runtime:
     lane: Lane
     feed: Feed
     resolver: Resolver
+    messages: Pool
     searches: Pool
     streams: Pool
     registries: Registries
@@ -129,6 +132,8 @@ async def opened(
         stack.push_async_callback(work.close)
         reads = await database.pool(url, database.READS)
         stack.push_async_callback(reads.close)
+        messages = await database.pool(url, database.MESSAGES)
+        stack.push_async_callback(messages.close)
         searches = await database.pool(url, database.SEARCHES)
         stack.push_async_callback(searches.close)
         streams = await database.pool(url, database.STREAMS)
@@ -155,7 +160,16 @@ async def opened(
         registries = Registries(butlers, reads, work, lane)
         await stack.enter_async_context(registries.running())
         runtime = Runtime(
-            site, reads, work, lane, feed, resolver, searches, streams, registries
+            site,
+            reads,
+            work,
+            lane,
+            feed,
+            resolver,
+            messages,
+            searches,
+            streams,
+            registries,
         )
         await receive.records(lane, work, entry_actions.shipped())
         feed.start()

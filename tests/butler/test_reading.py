@@ -147,6 +147,23 @@ CASES: list[tuple[ExposureQuery, list[tuple[int, int]]]] = [
         ),
         [],
     ),
+    # A moment finds the exposure in which it lies.
+    (
+        ExposureQuery(
+            CAMERA,
+            min_date=tai("2026-01-15T23:00:34"),
+            max_date=tai("2026-01-15T23:00:34"),
+        ),
+        [(20260115, 1)],
+    ),
+    (
+        ExposureQuery(
+            CAMERA,
+            min_date=tai("2026-01-15T23:01:04"),
+            max_date=tai("2026-01-15T23:01:04"),
+        ),
+        [],
+    ),
     (
         ExposureQuery(CAMERA, min_day_obs=-(10**30), max_seq_num=10**30, limit=1),
         [(20260115, 1)],

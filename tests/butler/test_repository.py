@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import uvloop
 
 import annolog
 from annolog.butler.repository import Patience, Repository
@@ -162,3 +163,19 @@ def test_the_parent_imports_no_butler_and_the_child_dies_with_it(
     while runs(child) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not runs(child)
+
+
+def test_a_child_that_died_is_replaced_in_the_loop_of_the_service_too(
+    today: MadeButler,
+) -> None:
+    async def asked_again() -> list[str]:
+        repository = Repository(today.uri, "butler 1", HASTY)
+        try:
+            await once_open(repository)
+            os.kill(child_of(repository), signal.SIGKILL)
+            await asyncio.sleep(0.2)
+            return await once_open(repository)
+        finally:
+            await repository.close()
+
+    assert uvloop.run(asked_again()) == [CAMERA]

@@ -36,7 +36,9 @@ async def handlers(
     feed.start()
     resolver = Resolver(reads, reads, lane.known_keys)
     butlers = Registries((), reads, reads, lane)
-    runtime = Runtime(site, reads, reads, lane, feed, resolver, reads, reads, butlers)
+    runtime = Runtime(
+        site, reads, reads, lane, feed, resolver, reads, reads, reads, butlers
+    )
     app = Litestar(
         routes,
         dependencies={"runtime": Provide(lambda: runtime, sync_to_thread=False)},

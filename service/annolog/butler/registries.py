@@ -5,10 +5,11 @@ that nobody brought yet, or a list that nobody read just now. A butler that is a
 takes with it what only it could tell, and nothing else.
 """
 
+import asyncio
 import contextlib
 import importlib.util
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Literal
 
 from annolog.actions.lane import Lane
@@ -145,16 +146,17 @@ class Registries:
         if known is not None and known.entered:
             return known.exposure
         away: UnavailableError | None = None
-        for number, repository in self.repositories.items():
-            try:
-                found = await repository.named(instrument, (obs_id,))
-            except UnavailableError as error:
-                if await self._may_have(ids[number], instrument):
-                    away = away or error
-                continue
-            if found:
-                await self._enter(ids[number], found[0])
-                return found[0].exposure
+        async with _asked(self.repositories, instrument, obs_id) as answers:
+            for number, answer in answers.items():
+                try:
+                    found = await answer
+                except UnavailableError as error:
+                    if await self._may_have(ids[number], instrument):
+                        away = away or error
+                    continue
+                if found:
+                    await self._enter(ids[number], found[0])
+                    return found[0].exposure
         if known is not None:
             return known.exposure
         if away is not None:
@@ -291,3 +293,20 @@ class Registries:
             await registries.remember(
                 connection, registry_id, [found.exposure], {entry.place: entry.digest}
             )
+
+
+@contextlib.asynccontextmanager
+async def _asked(
+    repositories: Mapping[int, Repository], instrument: str, obs_id: str
+) -> AsyncIterator[Mapping[int, "asyncio.Task[list[Reading]]"]]:
+    """Ask all butlers at once: of several that hang none is waited for twice."""
+    answers = {
+        number: asyncio.create_task(one.named(instrument, (obs_id,)))
+        for number, one in repositories.items()
+    }
+    try:
+        yield answers
+    finally:
+        for answer in answers.values():
+            answer.cancel()
+        await asyncio.gather(*answers.values(), return_exceptions=True)

@@ -251,7 +251,7 @@ class Repository:
                 await child.process.stdin.drain()
         except TimeoutError:
             raise _HungError(_last(child, "it takes no questions")) from None
-        except ConnectionError:
+        except (ConnectionError, RuntimeError):  # uvloop's word for a closed pipe
             raise _BrokenError(_last(child, "it ended")) from None
         while True:
             said = await _line(child, Answer, self._patience.answer)

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import gc
 import signal
 import socket
 import sys
@@ -30,6 +31,10 @@ LAST_REQUESTS = 10
 BACKLOG = 2048
 """Connections that may wait to be accepted."""
 
+GARBAGE = (50_000, 50, 100)
+"""Thresholds of the garbage collector: with the usual ones it looks through every list
+of a thousand messages while that is being made."""
+
 
 @click.command("serve")
 @click.option("--host", help="Address to listen on; default ANNOLOG_HOST.")
@@ -46,7 +51,7 @@ def command(*, host: str | None, port: int | None) -> None:  # numpydoc ignore=P
     # Bound here and not by uvicorn, which would end with 1 and a traceback's worth
     # of lines, after everything else was opened.
     with bind(settings.host, settings.port) as listener:
-        asyncio.run(_check_schema(settings.database_url))
+        asyncio.run(_check_database(settings.database_url, settings.site_id))
         server = _server(create_app(settings))
         # After it: the framework brings a form of its own unless it is told not to.
         configure_logs(settings.log_format, stream=sys.stdout)
@@ -54,6 +59,9 @@ def command(*, host: str | None, port: int | None) -> None:  # numpydoc ignore=P
         # handlers an orderly end would look like a killed process.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, server.handle_exit)
+        # What is there now stays; rows of large answers come and go without rings.
+        gc.freeze()
+        gc.set_threshold(*GARBAGE)
         server.run(sockets=[listener])
     if not server.started:
         raise SystemExit(1)
@@ -96,18 +104,19 @@ class _Protocol(HttpToolsProtocol):
         self.transport.close()
 
 
-async def _check_schema(url: str) -> None:
-    connection = await database.connect(url, database.READS)
+async def _check_database(url: str, site_id: str) -> None:
+    connection = await database.connect(url, database.WORK)
     try:
         with database.answering():
             found = await database.schema_version(connection)
+            if found != database.SCHEMA:
+                raise FailedError(
+                    f"annologd: the database's schema is {found or 'empty'} and"
+                    f" {database.SCHEMA} is needed: run annologd migrate"
+                )
+            await database.ensure_site(connection, site_id)
     finally:
         await connection.close()
-    if found != database.SCHEMA:
-        raise FailedError(
-            f"annologd: the database's schema is {found or 'empty'} and"
-            f" {database.SCHEMA} is needed: run annologd migrate"
-        )
 
 
 def bind(host: str, port: int) -> socket.socket:

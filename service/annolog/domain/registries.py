@@ -104,7 +104,8 @@ class ExposureQuery:
         Any of these; empty for no condition.
     min_date, max_date
         TAI, naive: what overlaps the time from the one (inclusive) to the other
-        (exclusive); None where that is open. What has no timespan overlaps nothing.
+        (exclusive), or lasts at the one moment where both are equal; None where that
+        is open. What has no timespan overlaps nothing.
     order_by
         Names out of `ORDER_FIELDS`, `-` before those that shall descend; the id is
         the last one unless it is named. Text goes by code points; nulls come last,
@@ -162,7 +163,7 @@ class ExposureQuery:
         return (
             self.min_date is not None
             and self.max_date is not None
-            and self.min_date >= self.max_date
+            and self.min_date > self.max_date
         )
 
     def order(self) -> tuple[tuple[str, bool], ...]:

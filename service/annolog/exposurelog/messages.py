@@ -45,7 +45,7 @@ async def find_messages(
     plan = plan_of(asked)
     flags = ShownFlags.of(runtime.vocabulary)
     if plan.quick:
-        async with reading(runtime.reads) as connection:
+        async with reading(runtime.messages) as connection:
             rows = await queries.find(connection, asked, plan, flags, AT_ONCE + 1)
         if len(rows) <= AT_ONCE:
             content = models.list_as_json(rows, flags)
@@ -77,7 +77,7 @@ async def get_message(
 ) -> Response[bytes]:
     """Answer with one message."""
     wanted = parameters.read_id(message_id)
-    async with reading(runtime.reads) as connection:
+    async with reading(runtime.messages) as connection:
         found = await queries.read_message(connection, runtime.vocabulary, wanted)
     if found is None:
         raise NotFoundError(f"There is no message with the id {wanted}.")

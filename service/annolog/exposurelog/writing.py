@@ -160,7 +160,7 @@ async def _place(runtime: Runtime, message_id: UUID) -> Place:
 
 
 async def _shown(runtime: Runtime, message_id: UUID) -> Response[bytes]:
-    async with reading(runtime.reads) as connection:
+    async with reading(runtime.messages) as connection:
         found = await queries.read_message(connection, runtime.vocabulary, message_id)
     if found is None:
         raise NotFoundError(f"There is no message with the id {message_id}.")

@@ -111,6 +111,20 @@ READS = _use(
 )
 """Answers to readers; nothing can be written over them by mistake."""
 
+MESSAGES = _use(
+    "annolog messages",
+    1,
+    4,
+    20.0,
+    default_transaction_read_only="on",
+    idle_in_transaction_session_timeout="10s",
+    statement_timeout="10s",
+    plan_cache_mode="force_generic_plan",
+    **_HOT,
+)
+"""The few statements by which clients of exposurelog read all night. Their plans do not
+depend on values, and planning anew each time takes as long as the smaller answers."""
+
 WORK = _use(
     "annolog work",
     1,

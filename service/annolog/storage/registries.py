@@ -366,6 +366,7 @@ async def exposures(
 def _where(wanted: ExposureQuery) -> tuple[str, list[object]]:
     """Write the conditions; their values are bound from $4 on."""
     dated = wanted.min_date is not None or wanted.max_date is not None
+    before = "<=" if wanted.min_date == wanted.max_date else "<"
     conditions: tuple[tuple[str, object], ...] = (
         ("instrument = {}::text", wanted.instrument),
         ("day_obs >= {}::bigint", wanted.min_day_obs),
@@ -384,7 +385,10 @@ def _where(wanted: ExposureQuery) -> tuple[str, list[object]]:
             dated or None,
         ),
         ("coalesce(timespan_end, 'infinity') > {}::timestamp", wanted.min_date),
-        ("coalesce(timespan_begin, '-infinity') < {}::timestamp", wanted.max_date),
+        (
+            f"coalesce(timespan_begin, '-infinity') {before} {{}}::timestamp",
+            wanted.max_date,
+        ),
     )
     used = [one for one in conditions if one[1] is not None]
     words = [words.format(f"${n}") for n, (words, _) in enumerate(used, 4)]
