@@ -221,3 +221,16 @@ def test_people_may_have_plain_text(restored_logs: None) -> None:
     structlog.stdlib.get_logger("annolog").info("started", port=8080)
     assert "started" in stream.getvalue()
     assert "port=8080" in stream.getvalue()
+
+
+def test_a_request_is_one_line_for_people_too(
+    client: TestClient[Litestar], restored_logs: None
+) -> None:
+    del restored_logs
+    stream = io.StringIO()
+    configure_logs("text", stream=stream)
+    client.get("/target/a?secret=1", headers={"X-Request-ID": "night-7"})
+    (line,) = [one for one in stream.getvalue().splitlines() if "200 GET" in one]
+    assert "200 GET /target/a" in line
+    assert "request_id=night-7" in line
+    assert "secret" not in line
