@@ -11,13 +11,8 @@ from litestar import Litestar, Response, get
 from litestar.params import FromPath
 from litestar.testing import TestClient, create_test_client
 
-from annolog.api.observe import (
-    HEADERS,
-    Metrics,
-    configure_logs,
-    install,
-    metrics_route,
-)
+from annolog.api.logs import configure_logs
+from annolog.api.observe import HEADERS, Metrics, install, metrics_route
 from annolog.api.problems import HANDLERS
 from annolog.domain.errors import UnavailableError
 from annolog.storage.changes import Lag

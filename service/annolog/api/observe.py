@@ -1,4 +1,4 @@
-"""What operators see of the service: request ids, logs, metrics, safe headers.
+"""What operators see of requests: their ids, access lines, metrics, safe headers.
 
 `install` puts `Front` before everything else of the application, its 404s included:
 each request gets an id (the caller's `X-Request-ID` if it is a sane one), which is in
@@ -9,17 +9,12 @@ browsers from being used against us.
 No header, query or body is ever logged: they may hold secrets.
 """
 
-import json
 import logging
 import re
 import secrets
-import sys
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import UTC, datetime
 from time import perf_counter
-from typing import Any, TextIO
 
-import msgspec
 import structlog
 from litestar import Litestar, Response, get
 from litestar.enums import ScopeType
@@ -33,9 +28,8 @@ from prometheus_client import (
     Histogram,
     exposition,
 )
-from structlog.types import EventDict, Processor
-from typing_extensions import override
 
+from annolog.api.logs import ACCESS, AccessLine, AskedFor
 from annolog.domain.errors import UnavailableError
 from annolog.storage.changes import Lag
 
@@ -243,31 +237,6 @@ def metrics_route(
 
 # ---------------------------------------------------------------------- the front
 
-_ACCESS = "annolog.access"
-
-
-class _Request(msgspec.Struct, rename="camel", gc=False):
-    """A request, as log explorers know one."""
-
-    request_method: str
-    request_url: str
-    status: int
-    response_size: int
-    latency: str
-    remote_ip: str | None
-    user_agent: str
-
-
-class _AccessLine(msgspec.Struct, gc=False):
-    """One line of the access log."""
-
-    http_request: _Request = msgspec.field(name="httpRequest")
-    request_id: str
-    timestamp: str = ""
-    event: str = "request"
-    logger: str = _ACCESS
-    severity: str = "INFO"
-
 
 class Front:
     """The outermost part of the application: sees every request and every answer.
@@ -283,7 +252,7 @@ class Front:
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
         self._metrics = metrics
-        self._log = logging.getLogger(_ACCESS)
+        self._log = logging.getLogger(ACCESS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request.
@@ -339,8 +308,8 @@ class Front:
             return
         client = scope.get("client")
         agent = next((v for n, v in scope["headers"] if n == b"user-agent"), b"")
-        line = _AccessLine(
-            _Request(
+        line = AccessLine(
+            AskedFor(
                 scope["method"],
                 # Without the query, which may hold what should not be kept.
                 scope["path"],
@@ -352,10 +321,9 @@ class Front:
             ),
             request_id,
         )
-        # Handed over as it is: finding the caller and the usual chain of processors
-        # cost a fifth of what answering a small request does.
+        # Handed over as it is: nobody needs to know which line of ours called.
         self._log.handle(
-            logging.LogRecord(_ACCESS, logging.INFO, "", 0, line, None, None)
+            logging.LogRecord(ACCESS, logging.INFO, "", 0, line, None, None)
         )
 
 
@@ -388,126 +356,3 @@ def _add_headers(message: HTTPResponseStartEvent, request_id: str) -> None:
     headers.extend((name, value) for name, value in _ENCODED if name not in have)
     headers.append((REQUEST_ID.lower().encode(), request_id.encode()))
     message["headers"] = headers
-
-
-# ------------------------------------------------------------------------- logs
-
-
-def configure_logs(
-    form: str = "json", *, stream: TextIO | None = None, level: str = "INFO"
-) -> None:
-    """Make every logger of the process, libraries' too, write lines of one form.
-
-    Parameters
-    ----------
-    form
-        "json": one object a line with `severity`, `event`, `logger` and `timestamp`,
-        as log explorers read it; "text": for people.
-    stream
-        Where to; None means standard output.
-    level
-        The least severity that is written.
-    """
-    shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_logger_name,
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
-    ending: list[Processor]
-    if form == "json":
-        # Frames' variables may hold secrets, and are never worth their size.
-        traceback = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
-        ending = [
-            structlog.processors.ExceptionRenderer(traceback),
-            _severity,
-            structlog.processors.JSONRenderer(serializer=_to_json),
-        ]
-    else:
-        ending = [
-            structlog.dev.ConsoleRenderer(
-                colors=False, exception_formatter=structlog.dev.plain_traceback
-            )
-        ]
-    handler = logging.StreamHandler(stream or sys.stdout)
-    handler.setFormatter(
-        _Lines(
-            json_lines=form == "json",
-            foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                *ending,
-            ],
-        )
-    )
-    root = logging.getLogger()
-    root.handlers = [handler]
-    root.setLevel(level)
-    for name in ("uvicorn", "uvicorn.error"):
-        logger = logging.getLogger(name)
-        logger.handlers, logger.propagate = [], True
-    # Ours has the access lines; its own would say everything twice, queries included.
-    logging.getLogger("uvicorn.access").disabled = True
-    structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            *shared,
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
-        wrapper_class=structlog.stdlib.BoundLogger,
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        cache_logger_on_first_use=False,
-    )
-
-
-_OURS = (_AccessLine, _Request)
-
-
-class _Lines(structlog.stdlib.ProcessorFormatter):
-    """Writes access lines straight away, and all others by their processors.
-
-    Parameters
-    ----------
-    json_lines
-        Whether lines are JSON, or for people.
-    **chain
-        As the formatter behind takes them.
-    """
-
-    def __init__(self, *, json_lines: bool, **chain: Any) -> None:  # noqa: ANN401 - see above
-        super().__init__(**chain)
-        self._json = json_lines
-
-    @override
-    def format(self, record: logging.LogRecord) -> str:
-        """Give a record's line."""
-        line = record.msg
-        if not isinstance(line, _AccessLine):
-            return super().format(record)
-        moment = datetime.fromtimestamp(record.created, UTC)
-        line.timestamp = moment.isoformat().replace("+00:00", "Z")
-        if self._json:
-            return _to_json(line)
-        asked = line.http_request
-        return (
-            f"{line.timestamp} [info     ] {asked.status} {asked.request_method} "
-            f"{asked.request_url} {asked.response_size} B {asked.latency} "
-            f"{asked.remote_ip} {asked.user_agent!r} request_id={line.request_id}"
-        )
-
-
-def _severity(_: object, __: str, event: EventDict) -> EventDict:
-    event["severity"] = str(event.pop("level", "info")).upper()
-    return event
-
-
-def _to_json(event: object, **_: object) -> str:
-    try:
-        return msgspec.json.encode(event, enc_hook=repr).decode()
-    except (TypeError, ValueError, OverflowError):
-        # Lone surrogates and huge integers: a line of the log is never lost for them.
-        return json.dumps(event, default=_loosely)
-
-
-def _loosely(value: object) -> object:
-    return msgspec.structs.asdict(value) if isinstance(value, _OURS) else repr(value)

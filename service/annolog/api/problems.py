@@ -228,13 +228,38 @@ def answer(error: AnnologError, request_id: str | None = None) -> Response[bytes
         With `Retry-After` where trying again may help, and `WWW-Authenticate` where
         a caller has to say who it is.
     """
+    return _response(members_of(error, request_id), headers_of(error))
+
+
+def headers_of(error: AnnologError) -> dict[str, str]:
+    """Give the headers of the answer to an error, whatever its body is.
+
+    Parameters
+    ----------
+    error
+        What went wrong.
+    """
     status = status_of(error)
     headers: dict[str, str] = {}
     if status in {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}:
         headers["Retry-After"] = str(error.extra.get("retry_after", RETRY_AFTER))
     if status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = 'Bearer realm="annolog"'
-    return _response(members_of(error, request_id), headers)
+    return headers
+
+
+def note(error: AnnologError) -> None:
+    """Log an error of ours that is no caller's fault.
+
+    Parameters
+    ----------
+    error
+        What went wrong.
+    """
+    if status_of(error) >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        _log.warning(
+            "could not serve", code=error.reason_code, cause=repr(error.__cause__)
+        )
 
 
 def request_id_of(scope: Scope) -> str | None:
@@ -274,10 +299,7 @@ def on_annolog_error(
     Response
         A problem.
     """
-    if status_of(error) >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        _log.warning(
-            "could not serve", code=error.reason_code, cause=repr(error.__cause__)
-        )
+    note(error)
     return answer(error, request_id_of(request.scope))
 
 

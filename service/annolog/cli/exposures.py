@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from annolog import settings as setting
-from annolog.api.observe import configure_logs
+from annolog.api.logs import configure_logs
 from annolog.butler.bringing import Bringer, Brought, Thorough
 from annolog.butler.following import Follower, follow_all
 from annolog.butler.registries import require_library

@@ -8,7 +8,7 @@ from dataclasses import asdict
 import click
 
 from annolog import settings as setting
-from annolog.api.observe import configure_logs
+from annolog.api.logs import configure_logs
 from annolog.cli.main import WrongUseError, database_url, emit, json_option
 from annolog.exposurelog import importer
 from annolog.exposurelog.importer import Progress

@@ -12,7 +12,7 @@ from typing import Any, cast
 import httpx
 
 from annolog import settings as setting
-from annolog.api.observe import configure_logs
+from annolog.api.logs import configure_logs
 from annolog.app import create_app
 from annolog.cli.main import FailedError, database_url
 

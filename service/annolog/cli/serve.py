@@ -15,7 +15,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from annolog import settings as setting
 from annolog.api import problems
-from annolog.api.observe import configure_logs
+from annolog.api.logs import configure_logs
 from annolog.app import create_app
 from annolog.cli.main import FailedError, WrongUseError
 from annolog.domain.errors import MalformedError

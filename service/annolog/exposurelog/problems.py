@@ -118,15 +118,8 @@ def on_annolog_error(_: Request[Any, Any, Any], error: AnnologError) -> Response
     Response
         JSON with `detail`.
     """
-    status = problems.status_of(error)
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        _log.warning(
-            "could not serve", code=error.reason_code, cause=repr(error.__cause__)
-        )
-    headers: dict[str, str] = {}
-    if status in {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}:
-        wait = error.extra.get("retry_after", problems.RETRY_AFTER)
-        headers["Retry-After"] = str(wait)
+    problems.note(error)
+    status, headers = problems.status_of(error), problems.headers_of(error)
     if status != HTTPStatus.UNPROCESSABLE_ENTITY:
         return _answer(status, error.detail, headers)
     return _answer(status, [fault.model_dump() for fault in _faults(error)], headers)
