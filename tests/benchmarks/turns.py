@@ -37,6 +37,10 @@ class _Kept:
     async def execute(self, statement: str, *values: object) -> None:
         self.statements.append((statement, values))
 
+    async def fetch(self, statement: str, *values: object) -> list[Any]:
+        self.statements.append((statement, values))
+        return []
+
     async def executemany(
         self, statement: str, rows: Iterable[Sequence[object]]
     ) -> None:

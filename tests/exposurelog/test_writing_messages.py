@@ -399,6 +399,25 @@ async def test_null_is_not_given(door: Door) -> None:
     }
 
 
+async def test_an_answer_is_what_is_read_afterwards(
+    annolog: Service, door: Door
+) -> None:
+    said = await door.add(1, tags=["donuts"], exposure_flag="junk")
+    await annolog.say(key(1), key(2), text="two of them", flag="questionable")
+    (other,) = await door.find(message_text="two of them", min_seq_num=2)
+    for answered in (
+        said,
+        await door.edit(said, message_text="worse"),
+        await door.edit(said, exposure_flag="none"),
+        await door.edit(other, level=30),
+    ):
+        shown = await door.read(answered)
+        assert shown | {"date_invalidated": 0, "is_valid": 0} == answered | {
+            "date_invalidated": 0,
+            "is_valid": 0,
+        }
+
+
 async def test_an_edit_without_any_change_is_an_edit(door: Door) -> None:
     old = await door.add(1)
     for content in (b"", b"{}", b"null"):

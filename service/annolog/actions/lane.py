@@ -88,6 +88,8 @@ class Work(Generic[_T]):
         Rows of targets that may have none yet: keys with what can be told from them.
     obs_ids
         (instrument, obs_id, key) by which exposures were named.
+    messages
+        From the lane: the messages that its turn began, as they were stored.
     answer, taken
         For the lane: the answer once there is one, and whether a turn has begun.
     """
@@ -98,6 +100,7 @@ class Work(Generic[_T]):
     alone: bool = False
     rows: Sequence[tuple[str, TargetColumns]] = ()
     obs_ids: Sequence[tuple[str, str, str]] = ()
+    messages: turn.Messages = field(default_factory=dict)
     answer: "asyncio.Future[_T] | None" = None
     taken: bool = False
 
@@ -300,8 +303,10 @@ class Lane:
             for work in works:
                 answer = await _decided(connection, desk, work)
                 answers.append((work, answer))
-            await turn.write(connection, book, now)
+            messages = await turn.write(connection, book, now)
             sent = True
+            for work in works:
+                work.messages = messages
             await connection.execute("commit" if book.entered else "rollback")
         except BaseException as error:
             if sent and book is not None and book.entered and is_away(error):

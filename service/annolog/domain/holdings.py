@@ -173,6 +173,21 @@ class Holdings:
         if lacking:
             raise NeedMore(lacking)
 
+    def is_told_of(self, key: str, obs_id: str) -> bool:
+        """Tell whether somebody told of an exposure, under this name or without one.
+
+        Parameters
+        ----------
+        key
+            The exposure, which was wanted; it may have no row.
+        obs_id
+            Its name. An exposure joined with it may be the one that has it.
+        """
+        place = self.places.get(key)
+        return place is not None and any(
+            one.obs_id in ("", obs_id) for one in self.members[place.class_id].values()
+        )
+
     def standing_on(self, key: str) -> Iterable[Standing]:
         """Give all that counts on a target and those joined with it."""
         return self._standing[self.places[key].class_id].values()

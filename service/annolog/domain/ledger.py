@@ -102,7 +102,11 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A target's row: local numbers and the columns that lists filter by."""
+    """A target's row: local numbers and the columns that lists filter by.
+
+    `obs_id` is what facts call an exposure: empty where they give it no name, None
+    where nobody told of it when the row was read.
+    """
 
     target_id: int
     class_id: int
@@ -111,6 +115,7 @@ class Place:
     instrument: str | None
     day_obs: int | None
     seq_num: int | None
+    obs_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from annolog.actions.revisions import known_versions, revise
 from annolog.domain import history, messages, roles, tags
 from annolog.domain.annotations import CONTENT_FIELDS, Content, Operation
 from annolog.domain.book import Book
-from annolog.domain.errors import ForbiddenError
+from annolog.domain.errors import ForbiddenError, NotFoundError
 from annolog.domain.history import Version
 from annolog.domain.ledger import Wants
 from annolog.domain.records import Sender
@@ -39,7 +39,13 @@ from annolog.exposurelog.votes import Kind, Vote
 _NOTHING = content_of(Content(), ())
 
 
-def post(request: Request, draft: MessageDraft, key: str) -> Callable[[Desk], UUID]:
+class UnseenError(NotFoundError):
+    """Nobody told of an exposure; a butler, or another name of it, may."""
+
+
+def post(
+    request: Request, draft: MessageDraft, key: str, *, told_as: str | None = None
+) -> Callable[[Desk], UUID]:
     """Prepare the decision of a new message.
 
     Parameters
@@ -49,12 +55,16 @@ def post(request: Request, draft: MessageDraft, key: str) -> Callable[[Desk], UU
     draft
         What is said.
     key
-        The exposure, which is known.
+        The exposure.
+    told_as
+        The name under which somebody must have told of it; None where it is certain
+        that there is such an exposure.
 
     Returns
     -------
     callable
-        The decision; it gives the message's id.
+        The decision; it gives the message's id. It raises `UnseenError` where nobody
+        told of the exposure.
 
     Raises
     ------
@@ -66,6 +76,8 @@ def post(request: Request, draft: MessageDraft, key: str) -> Callable[[Desk], UU
 
     def decide(desk: Desk) -> UUID:
         book = desk.book
+        if told_as is not None and not book.is_told_of(key, told_as):
+            raise UnseenError(f"nobody told of {key}", code="unknown_exposure")
         home = _permit(request.actor, book, key)
         kept = tags.keep_tags(sent, book.vocabulary, home)
         flags = ShownFlags.of(book.vocabulary)

@@ -19,24 +19,12 @@ from annolog.exposurelog.parameters import MessageQuery
 from annolog.exposurelog.plans import Plan
 from annolog.storage.conditions import fill
 from annolog.storage.database import Connection
+from annolog.storage.turn_messages import STORED
 
 PIECE = 1_000
 """Messages that a large answer brings at once."""
 
-COLUMNS = (
-    "message_id",
-    "site_id",
-    "obs_id",
-    "instrument",
-    "day_obs",
-    "seq_num",
-    "date_added",
-    "date_invalidated",
-    "parent_id",
-)
-"""The columns of a `models.Row` before the body."""
-
-_ROW = ", ".join(f"m.{name}" for name in COLUMNS)
+_ROW = ", ".join(f"m.{name}" for name in STORED)
 
 _ONE = f"""
 select {_ROW}, r.body

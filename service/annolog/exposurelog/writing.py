@@ -1,5 +1,7 @@
 """Adding, changing and deleting messages over HTTP."""
 
+import contextlib
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -20,6 +22,7 @@ from annolog.exposurelog import answers, decisions, models, problems, queries
 from annolog.exposurelog import queries_writing as look_up
 from annolog.exposurelog.continuations import Place
 from annolog.exposurelog.drafts import MessageDraft, MessagePatch, parsed
+from annolog.exposurelog.flags import ShownFlags
 from annolog.exposurelog.messages import PATH
 from annolog.exposurelog.parameters import read_id
 from annolog.runtime import Runtime
@@ -51,10 +54,17 @@ async def add_message(
     """Add a message and answer with it."""
     _permit(actor)
     draft, sent = parsed(MessageDraft, await _body(request))
-    key, rows = await _exposure(runtime, draft.instrument, draft.obs_id)
-    decide = decisions.post(_asked(request, actor, sent), draft, key)
-    work = Work(decide, Wants(keys=frozenset({key})), rows=rows)
-    return await _shown(runtime, await runtime.lane.submit(work))
+    asked = _asked(request, actor, sent)
+    name = _named(runtime, draft)
+    if name.key is not None:
+        # Most exposures are known by now, and the lane sees that by the way.
+        decide = decisions.post(asked, draft, name.key, told_as=name.obs_id)
+        work = Work(decide, _wants(name.key))
+        with contextlib.suppress(decisions.UnseenError):
+            return await _shown(runtime, work, await runtime.lane.submit(work))
+    key, rows = await _exposure(runtime, name)
+    work = Work(decisions.post(asked, draft, key), _wants(key), rows=rows)
+    return await _shown(runtime, work, await runtime.lane.submit(work))
 
 
 @patch(
@@ -88,7 +98,7 @@ async def edit_message(
     decide = decisions.patch(_asked(request, actor, sent), place, change)
     # All that the annotation names is looked at where one exposure leaves it.
     work = Work(decide, place.wants, size=place.target_count + 1)
-    return await _shown(runtime, await runtime.lane.submit(work))
+    return await _shown(runtime, work, await runtime.lane.submit(work))
 
 
 @delete(
@@ -159,7 +169,14 @@ async def _place(runtime: Runtime, message_id: UUID) -> Place:
     return place
 
 
-async def _shown(runtime: Runtime, message_id: UUID) -> Response[bytes]:
+async def _shown(
+    runtime: Runtime, work: Work[UUID], message_id: UUID
+) -> Response[bytes]:
+    """Answer with a message, as its turn stored it."""
+    row = work.messages.get(message_id)
+    if row is not None:
+        content = models.as_json(row, ShownFlags.of(runtime.vocabulary))
+        return Response(content, media_type=answers.JSON)
     async with reading(runtime.messages) as connection:
         found = await queries.read_message(connection, runtime.vocabulary, message_id)
     if found is None:
@@ -167,8 +184,49 @@ async def _shown(runtime: Runtime, message_id: UUID) -> Response[bytes]:
     return Response(found, media_type=answers.JSON)
 
 
+@dataclass(frozen=True, slots=True)
+class _Name:
+    """An exposure as it is named: what is looked for.
+
+    Attributes
+    ----------
+    instrument, obs_id
+        Names, in the form of the instrument where one of that name is known.
+    key
+        The key that follows from them; None where none does.
+    """
+
+    instrument: str
+    obs_id: str
+    key: str | None = None
+
+
+def _named(runtime: Runtime, draft: MessageDraft) -> _Name:
+    """Read the name of an exposure.
+
+    Raises
+    ------
+    NotFoundError
+        It is of a controller whose exposures are not taken here.
+    """
+    home = runtime.instruments.find(draft.instrument)
+    if home is None:
+        return _Name(draft.instrument, draft.obs_id)
+    parts = home.parse_obs_id(draft.obs_id)
+    if parts is None:
+        return _Name(home.name, draft.obs_id)
+    if not home.takes(parts.controller):
+        raise _unknown(draft.instrument, parts.obs_id)
+    key = ExposureTarget(home.name, parts.exposure_id).key
+    return _Name(home.name, parts.obs_id, key)
+
+
+def _wants(key: str) -> Wants:
+    return Wants(keys=frozenset({key}))
+
+
 async def _exposure(
-    runtime: Runtime, instrument: str, obs_id: str
+    runtime: Runtime, name: _Name
 ) -> tuple[str, list[tuple[str, TargetColumns]]]:
     """Find an exposure: one that somebody told of, or that a butler has.
 
@@ -184,22 +242,15 @@ async def _exposure(
     UnavailableError
         Nobody here knows it, and a butler that may is away.
     """
-    home = runtime.instruments.find(instrument)
-    name = instrument if home is None else home.name
-    parts = None if home is None else home.parse_obs_id(obs_id)
-    key = None
-    if home is not None and parts is not None:
-        obs_id = parts.obs_id
-        if not home.takes(parts.controller):
-            raise _unknown(instrument, obs_id)
-        key = ExposureTarget(name, parts.exposure_id).key
     async with reading(runtime.reads) as connection:
-        known = await look_up.known_exposure(connection, name, obs_id, key)
+        known = await look_up.known_exposure(
+            connection, name.instrument, name.obs_id, name.key
+        )
     if known is not None:
         return known, []
-    found = await runtime.registries.find(name, obs_id)
+    found = await runtime.registries.find(name.instrument, name.obs_id)
     if found is None:
-        raise _unknown(instrument, obs_id)
+        raise _unknown(name.instrument, name.obs_id)
     target = ExposureTarget(found.instrument, found.exposure_id)
     return target.key, [(target.key, columns(target, runtime.instruments))]
 

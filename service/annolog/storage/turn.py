@@ -7,8 +7,10 @@ are read is in `turn_load`, what every turn writes in `turn_columns`, and what o
 some turns write in `turn_views`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
+from typing import Any
+from uuid import UUID
 
 from annolog.domain.book import Book
 from annolog.domain.errors import UnavailableError
@@ -23,6 +25,9 @@ __all__ = ["LOCK", "MORE_TIME", "WRITE", "arguments", "load", "open_book", "writ
 LOCK = f"begin; select pg_advisory_xact_lock({LANE_LOCK})"
 """The lock is a statement of its own: a snapshot taken before the wait would be old."""
 
+
+Messages = Mapping[UUID, tuple[Any, ...]]
+"""Rows of messages by their ids: what of them is shown."""
 
 MORE_TIME = "set local idle_in_transaction_session_timeout = '15s'"
 """For a turn with very many targets: working them out takes longer than the 2 s after
@@ -91,7 +96,7 @@ async def load(conn: Connection, book: Book, wants: Wants) -> None:
         await turn_load.load_records(conn, book, wants.records)
 
 
-async def write(conn: Connection, book: Book, now: datetime) -> None:
+async def write(conn: Connection, book: Book, now: datetime) -> Messages:
     """Store all that the book brought about.
 
     Parameters
@@ -102,10 +107,15 @@ async def write(conn: Connection, book: Book, now: datetime) -> None:
         The turn's book.
     now
         Wall time of the turn (UTC): `committed_at` of its changes.
+
+    Returns
+    -------
+    Mapping
+        The messages that began, each as its row now is: `STORED`, then the body.
     """
     if not book.entered:
-        return
-    await conn.execute(WRITE, *arguments(book, now))
+        return {}
+    stored = await conn.fetch(WRITE, *arguments(book, now))
     if book.closed or book.ended or book.counted:
         await turn_views.close(conn, book)
     begun_anew = book.begun_anew()
@@ -125,3 +135,8 @@ async def write(conn: Connection, book: Book, now: datetime) -> None:
         await turn_views.write_waiting(conn, book)
     await turn_views.write_others(conn, book)
     await turn_messages.close(conn, book)
+    return {
+        row["message_id"]: (*row[1:], book.bodies[row["revision_id"]])
+        for row in stored
+        if row["message_id"] is not None
+    }

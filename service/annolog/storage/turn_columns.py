@@ -107,9 +107,14 @@ with written_record as (
 ), written_message as (
 {insertion(83)}
 )
-select pg_notify('annolog_changes', $82)
+select m.*
+  from (select pg_notify('annolog_changes', $82)) n
+  left join written_message m on true
 """  # noqa: S608 - a constant of a module of ours
-"""Arrays of arrays travel as text, as unnest would flatten them: tags, which may be any
+"""It gives the messages that it stored, with what is known of their exposures; one row
+of nothing where there are none.
+
+Arrays of arrays travel as text, as unnest would flatten them: tags, which may be any
 words where they were imported, as PostgreSQL writes an array, the rest separated."""
 
 _SEP = "\x1f"

@@ -33,7 +33,9 @@ select
   coalesce((select max(number) from relay_floor), 0) as published,
   coalesce((select max(number) from entry), 0) as entered,
   (select json_agg(x)::text from (
-     select m.*, case when s.target_id is null then null else
+     select m.*, (select coalesce(obs_id, '') from exposure
+                   where target_id = m.target_id) as obs_id,
+            case when s.target_id is null then null else
             json_build_object(
               'flag', s.flag, 'decided_by', s.decided_by, 'outvoted', s.outvoted,
               'disputed', s.disputed, 'bots_differ', s.bots_differ,
@@ -87,6 +89,7 @@ class _PlaceRow(msgspec.Struct):
     instrument: str | None
     day_obs: int | None
     seq_num: int | None
+    obs_id: str | None
     state: dict[str, Any] | None
 
 
@@ -115,6 +118,7 @@ def take_targets(book: Book, row: asyncpg.Record) -> None:
                     p.instrument,
                     p.day_obs,
                     p.seq_num,
+                    p.obs_id,
                 ),
                 _state(p.state),
             )

@@ -26,6 +26,19 @@ NAMES = """
 """
 """What is known of the exposure `t`: by itself, by those joined with it, by hearsay."""
 
+STORED = (
+    "message_id",
+    "site_id",
+    "obs_id",
+    "instrument",
+    "day_obs",
+    "seq_num",
+    "date_added",
+    "date_invalidated",
+    "parent_id",
+)
+"""What of a message's row is shown, beside the body of its revision."""
+
 _COLUMNS = (
     ("message_id", "uuid"),
     ("annotation_id", "uuid"),
@@ -71,6 +84,7 @@ def insertion(first: int) -> str:
       select target_id, class_id, key, exposure_id, day_obs, seq_num from target
        where key = u.key offset 0) t
 {NAMES}
+  returning revision_id, {", ".join(STORED)}
 """  # noqa: S608 - constants of this module
 
 
