@@ -10,15 +10,12 @@ import sys
 import click
 import uvicorn
 from litestar import Litestar
-from typing_extensions import override
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from annolog import settings as setting
-from annolog.api import problems
 from annolog.api.logs import configure_logs
+from annolog.api.wire import Protocol
 from annolog.app import create_app
 from annolog.cli.main import FailedError, WrongUseError
-from annolog.domain.errors import MalformedError
 from annolog.storage import database
 
 KEEP_ALIVE = 61
@@ -72,7 +69,7 @@ def _server(application: Litestar) -> uvicorn.Server:
         uvicorn.Config(
             application,
             loop="uvloop",
-            http=_Protocol,
+            http=Protocol,
             ws="none",
             lifespan="on",
             log_config=None,
@@ -84,24 +81,6 @@ def _server(application: Litestar) -> uvicorn.Server:
             timeout_graceful_shutdown=LAST_REQUESTS,
         )
     )
-
-
-class _Protocol(HttpToolsProtocol):
-    """Answers what is no HTTP, which no route ever sees, as all other errors."""
-
-    @override
-    def send_400_response(self, msg: str) -> None:
-        error = MalformedError(
-            "This is no HTTP request, or its address has more than 65535 bytes.",
-            code="not_http",
-        )
-        body = problems.answer(error).content
-        self.transport.write(
-            b"HTTP/1.1 400 Bad Request\r\n"
-            b"content-type: %b\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"
-            % (problems.MEDIA_TYPE.encode(), len(body), body)
-        )
-        self.transport.close()
 
 
 async def _check_database(url: str, site_id: str) -> None:

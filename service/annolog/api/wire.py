@@ -1,0 +1,103 @@
+"""How answers go out: the head of one and its body in one packet."""
+
+from asyncio import AbstractEventLoop, BaseTransport, Transport
+
+from typing_extensions import override
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from annolog.api import problems
+from annolog.domain.errors import MalformedError
+
+GATHERED = 65_536
+"""Bytes that wait for more at most."""
+
+
+class Gathering:
+    """The end of a connection that is written to.
+
+    uvicorn writes the head of an answer, then its body, and each time the system sends
+    a packet and wakes the reader. So what is written waits here until the answer is
+    complete, there is much of it, or the event loop has turned.
+
+    Parameters
+    ----------
+    transport
+        The connection.
+    loop
+        Its event loop.
+    """
+
+    def __init__(self, transport: Transport, loop: AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def write(self, part: bytes) -> None:
+        """Take what is to be sent next."""
+        if not self._parts:
+            self._loop.call_soon(self.flush)
+        self._parts.append(part)
+        self._size += len(part)
+        if self._size > GATHERED:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what has gathered, if anything has."""
+        if self._parts:
+            parts, self._parts, self._size = self._parts, [], 0
+            if not self._transport.is_closing():
+                self._transport.writelines(parts)
+
+    def close(self) -> None:
+        """End the connection once all is sent."""
+        self.flush()
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        """Tell whether nothing can be sent any more."""
+        return self._transport.is_closing()
+
+
+class Protocol(HttpToolsProtocol):
+    """uvicorn's protocol, with answers in one piece and errors in our words."""
+
+    @override
+    def connection_made(self, transport: BaseTransport) -> None:
+        """Begin to gather what will be written.
+
+        Parameters
+        ----------
+        transport
+            The connection.
+        """
+        super().connection_made(transport)  # type: ignore[arg-type]
+        self._gathering = Gathering(self.transport, self.loop)
+        self.transport = self._gathering  # type: ignore[assignment]
+
+    @override
+    def on_response_complete(self) -> None:
+        """Send an answer as soon as it is complete."""
+        self._gathering.flush()
+        super().on_response_complete()
+
+    @override
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP, which no route ever sees, as all other errors.
+
+        Parameters
+        ----------
+        msg
+            What uvicorn would say.
+        """
+        error = MalformedError(
+            "This is no HTTP request, or its address has more than 65535 bytes.",
+            code="not_http",
+        )
+        body = problems.answer(error).content
+        self.transport.write(
+            b"HTTP/1.1 400 Bad Request\r\n"
+            b"content-type: %b\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"
+            % (problems.MEDIA_TYPE.encode(), len(body), body)
+        )
+        self.transport.close()
