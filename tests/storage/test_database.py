@@ -178,3 +178,45 @@ async def test_a_database_that_moved_is_reported(
     assert site.moved is not None
     assert words in site.moved
     await connection.close()
+
+
+async def test_whoever_waits_too_long_for_a_connection_is_told(
+    database_url: str,
+) -> None:
+    reads = await database.pool(database_url, database.READS, most=1)
+    async with database.reading(reads):
+        with pytest.raises(UnavailableError):
+            async with database.reading(reads, wait=0.05):
+                pass
+    async with database.reading(reads, wait=0.05) as connection:
+        assert await connection.fetchval("select 1") == 1
+    await reads.close()
+
+
+async def test_a_connection_comes_back_however_its_block_ends(
+    database_url: str,
+) -> None:
+    reads = await database.pool(database_url, database.READS, most=1)
+
+    async def read(query: str) -> object:
+        async with database.reading(reads) as connection:
+            return await connection.fetchval(query)
+
+    pids = {await read("select pg_backend_pid()")}
+    sleeper = asyncio.create_task(read("select pg_sleep(5)"))
+    waiting = asyncio.create_task(read("select pg_backend_pid()"))
+    await asyncio.sleep(0.05)
+    sleeper.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sleeper
+    pids.add(await waiting)
+    with pytest.raises(asyncpg.DivisionByZeroError):
+        await read("select 1/0")
+    waiting = asyncio.create_task(read("select 1"))
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    pids.add(await read("select pg_backend_pid()"))
+    assert len(pids) == 1
+    assert reads.get_idle_size() == 1
+    await reads.close()
