@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 import msgspec
-from litestar import Request, Response, get, patch, post
+from litestar import Request, Response
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
@@ -20,6 +20,7 @@ from annolog.actions.requests import Request as Asked
 from annolog.actions.revisions import Said
 from annolog.api import formats
 from annolog.api.contract import ANNOTATION, contract
+from annolog.api.direct import DirectRoute
 from annolog.api.requests import (
     JSON,
     MERGE_PATCH,
@@ -69,8 +70,9 @@ def _changing(
     )
 
 
-@post(
+@DirectRoute(
     PREFIX,
+    http_method="POST",
     summary="Say something",
     description="Create an annotation on one or many targets. 201 with the annotation; "
     "200 if the same request with the same `annotation_id` was answered before.",
@@ -93,8 +95,9 @@ async def create(
     return await shown(runtime, said)
 
 
-@get(
+@DirectRoute(
     PREFIX + "/{annotation_id:uuid}",
+    http_method="GET",
     summary="Read an annotation",
     description="The current revision with all its targets. The ETag is the id of the "
     "revision: send it back as If-Match to edit.",
@@ -112,8 +115,9 @@ async def read(
     return _response(row, 200)
 
 
-@patch(
+@DirectRoute(
     PREFIX + "/{annotation_id:uuid}",
+    http_method="PATCH",
     summary="Edit an annotation",
     description="A merge patch (RFC 7396) of what it says; `targets` takes `add` and "
     "`remove`. Needs If-Match with the id of the revision that was edited.",
@@ -153,8 +157,9 @@ async def edit(
     return await _changed(runtime, annotation_id, decide, size=len(add) + 1)
 
 
-@post(
+@DirectRoute(
     PREFIX + "/{annotation_id:uuid}/retract",
+    http_method="POST",
     summary="Take an annotation back",
     description="It counts no more; its history stays. Needs If-Match.",
     status_code=200,
@@ -172,8 +177,9 @@ async def retract(
     return await _changed(runtime, annotation_id, decide)
 
 
-@post(
+@DirectRoute(
     PREFIX + "/{annotation_id:uuid}/restore",
+    http_method="POST",
     summary="Say it again",
     description="Restore a retracted annotation, or the words and targets of an "
     "earlier revision. Needs If-Match.",

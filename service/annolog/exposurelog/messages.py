@@ -3,11 +3,12 @@
 from collections.abc import AsyncGenerator
 from typing import Any
 
-from litestar import Request, Response, get
+from litestar import Request, Response
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
 from annolog.api.contract import ListOf, contract
+from annolog.api.direct import DirectRoute
 from annolog.domain.errors import NotFoundError
 from annolog.exposurelog import answers, models, parameters, problems, queries
 from annolog.exposurelog.flags import ShownFlags
@@ -26,8 +27,9 @@ PATIENCE = 30.0
 """Seconds that a search waits for its turn, as few run at a time."""
 
 
-@get(
+@DirectRoute(
     PATH,
+    http_method="GET",
     summary="Find messages",
     description="Messages by what they say, of which exposure, by whom and when. "
     "Spans of nights or of time, whole observation IDs, and the latest messages are "
@@ -65,8 +67,9 @@ async def _pieces(
     yield b"]" if before == b"," else b"[]"
 
 
-@get(
+@DirectRoute(
     PATH + "/{message_id:str}",
+    http_method="GET",
     summary="Read a message",
     description="One message, valid or not.",
     exception_handlers=problems.HANDLERS,

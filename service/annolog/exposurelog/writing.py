@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from litestar import Request, Response, delete, patch, post
+from litestar import Request, Response
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
 from annolog.actions.lane import Work
 from annolog.actions.requests import Request as Asked
 from annolog.api.contract import contract
+from annolog.api.direct import DirectRoute
 from annolog.api.requests import BODY_BYTES, MAX_USER_AGENT
 from annolog.domain import records, roles
 from annolog.domain.errors import MediaTypeError, NotFoundError
@@ -29,8 +30,9 @@ from annolog.runtime import Runtime
 from annolog.storage.database import reading
 
 
-@post(
+@DirectRoute(
     PATH,
+    http_method="POST",
     operation_id="ExposurelogAddMessage",
     summary="Add a message",
     description="Say something about an exposure that a butler has or that was "
@@ -67,8 +69,9 @@ async def add_message(
     return await _shown(runtime, work, await runtime.lane.submit(work))
 
 
-@patch(
+@DirectRoute(
     PATH + "/{message_id:str}",
+    http_method="PATCH",
     operation_id="ExposurelogEditMessage",
     summary="Change a message",
     description="Add a message that has this one as its parent and says the same but "
@@ -101,8 +104,9 @@ async def edit_message(
     return await _shown(runtime, work, await runtime.lane.submit(work))
 
 
-@delete(
+@DirectRoute(
     PATH + "/{message_id:str}",
+    http_method="DELETE",
     operation_id="ExposurelogDeleteMessage",
     summary="Delete a message",
     description="It is no longer valid from now on; one that is invalid already stays "
