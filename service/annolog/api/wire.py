@@ -60,7 +60,7 @@ class Gathering:
 
 
 class Protocol(HttpToolsProtocol):
-    """uvicorn's protocol, with answers in one piece and errors in our words."""
+    """Speaks HTTP as uvicorn does: answers in one piece, errors in our words."""
 
     @override
     def connection_made(self, transport: BaseTransport) -> None:
