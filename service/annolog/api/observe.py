@@ -36,6 +36,7 @@ from annolog.storage.changes import Lag
 REQUEST_ID = "X-Request-ID"
 """The header that carries the id of a request, in both directions."""
 
+_REQUEST_ID = REQUEST_ID.lower().encode()
 _SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _QUIET = frozenset({"/health/live", "/health/ready", "/metrics"})
@@ -53,6 +54,7 @@ HEADERS: Mapping[str, str] = {
 """Headers of every answer, unless the answer brings its own."""
 
 _ENCODED = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
+_NAMES = frozenset(name for name, _ in _ENCODED)
 
 
 # ---------------------------------------------------------------------- metrics
@@ -284,17 +286,18 @@ class Front:
                 size += len(message["body"])
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
-            try:
-                await self._app(scope, receive, watch)
-            finally:
-                seconds = perf_counter() - began
-                # Set by the router; what has no route shares one name.
-                route = scope.get("path_template") or "(none)"
-                method = scope["method"] if scope["method"] in _METHODS else "OTHER"
-                self._metrics.request(method, route, status, seconds)
-                if scope["path"] not in _QUIET or status >= 500:  # noqa: PLR2004
-                    self._access(scope, request_id, status, size, seconds)
+        bound = structlog.contextvars.bind_contextvars(request_id=request_id)
+        try:
+            await self._app(scope, receive, watch)
+        finally:
+            seconds = perf_counter() - began
+            # Set by the router; what has no route shares one name.
+            route = scope.get("path_template") or "(none)"
+            method = scope["method"] if scope["method"] in _METHODS else "OTHER"
+            self._metrics.request(method, route, status, seconds)
+            if scope["path"] not in _QUIET or status >= 500:  # noqa: PLR2004
+                self._access(scope, request_id, status, size, seconds)
+            structlog.contextvars.reset_contextvars(**bound)
 
     def _access(
         self,
@@ -343,16 +346,14 @@ def install(app: Litestar, metrics: Metrics) -> None:
 
 
 def _request_id(scope: Scope) -> str:
-    wanted = REQUEST_ID.lower().encode()
     for name, value in scope["headers"]:
-        if name == wanted and _SANE_ID.fullmatch(value):
+        if name == _REQUEST_ID and _SANE_ID.fullmatch(value):
             return value.decode()
     return secrets.token_hex(16)
 
 
 def _add_headers(message: HTTPResponseStartEvent, request_id: str) -> None:
-    headers = list(message["headers"])
-    have = {name for name, _ in headers}
-    headers.extend((name, value) for name, value in _ENCODED if name not in have)
-    headers.append((REQUEST_ID.lower().encode(), request_id.encode()))
-    message["headers"] = headers
+    headers = message["headers"]
+    brought = _NAMES.intersection([name for name, _ in headers])
+    ours = [one for one in _ENCODED if one[0] not in brought] if brought else _ENCODED
+    message["headers"] = [*headers, *ours, (_REQUEST_ID, request_id.encode())]

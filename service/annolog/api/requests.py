@@ -14,11 +14,11 @@ from uuid import UUID
 
 import msgspec
 from litestar import Request
-from litestar.exceptions import HTTPException
 from pydantic import BaseModel, ValidationError
 
 from annolog.actions.requests import Request as Asked
 from annolog.api.problems import escape, invalid, not_json
+from annolog.auth import headers
 from annolog.domain import records
 from annolog.domain.errors import (
     InvalidError,
@@ -61,7 +61,7 @@ def request_of(request: Request[Any, Any, Any], actor: Actor, body: bytes) -> As
         sent = msgspec.json.decode(body)
     except msgspec.DecodeError as error:
         raise MalformedError(str(error)) from None
-    agent = request.headers.get("user-agent")
+    agent = headers.first_of(request, "user-agent")
     return Asked(
         actor,
         records.digest(sent),
@@ -71,7 +71,7 @@ def request_of(request: Request[Any, Any, Any], actor: Actor, body: bytes) -> As
 
 def if_match(request: Request[Any, Any, Any]) -> UUID | None:
     """Read the revision that an edit started from; None if the header is missing."""
-    sent = request.headers.get("if-match")
+    sent = headers.first_of(request, "if-match")
     if sent is None:
         return None
     try:
@@ -153,33 +153,54 @@ async def read_body(
     MalformedError
         The connection ended before the body did.
     """
-    if empty and "content-type" not in request.headers:
-        body = await _read(request, limit)
+    if empty and headers.first_of(request, "content-type") is None:
+        body = await whole_body(request, limit)
         if body:
             content_type(request, types)
         return body
     content_type(request, types)
-    return await _read(request, limit)
+    return await whole_body(request, limit)
 
 
-async def _read(request: Request[Any, Any, Any], limit: int) -> bytes:
-    announced = request.headers.get("content-length", "")
+async def whole_body(request: Request[Any, Any, Any], limit: int) -> bytes:
+    """Read a request's body as bytes, whatever they are called.
+
+    Parameters
+    ----------
+    request
+        The request.
+    limit
+        Bytes that it may have, inclusive.
+
+    Returns
+    -------
+    bytes
+        The whole body; may be empty.
+
+    Raises
+    ------
+    TooLargeError
+        More than `limit` bytes; no more than those are read.
+    MalformedError
+        The connection ended before the body did.
+    """
+    announced = headers.first_of(request, "content-length") or ""
     if announced.isascii() and announced.isdigit() and int(announced[:18]) > limit:
         raise _too_large(limit)
     parts: list[bytes] = []
     size = 0
-    try:
-        async for part in request.stream():
-            size += len(part)
-            if size > limit:
-                raise _too_large(limit)
-            parts.append(part)
-    except HTTPException as error:
-        if error.status_code == 413:  # noqa: PLR2004 - the framework's own limit
-            raise _too_large(limit) from None
-        raise MalformedError(
-            "The connection ended before the body did.", code="cut_short"
-        ) from None
+    more = True
+    while more:
+        message = await request.receive()
+        if message["type"] != "http.request":
+            raise MalformedError(
+                "The connection ended before the body did.", code="cut_short"
+            )
+        parts.append(message["body"])
+        size += len(message["body"])
+        if size > limit:
+            raise _too_large(limit)
+        more = message["more_body"]
     return b"".join(parts)
 
 
@@ -203,7 +224,7 @@ def content_type(request: Request[Any, Any, Any], types: Collection[str]) -> str
     MediaTypeError
         It is another one, is missing, is not in UTF-8, or the body is compressed.
     """
-    sent = request.headers.get("content-type", "")
+    sent = headers.first_of(request, "content-type") or ""
     kind, *parameters = (part.strip().lower() for part in sent.split(";"))
     if kind not in types:
         raise MediaTypeError(
@@ -214,10 +235,11 @@ def content_type(request: Request[Any, Any, Any], types: Collection[str]) -> str
         name, _, value = parameter.partition("=")
         if name == "charset" and value.strip('"') not in {"utf-8", "utf8"}:
             raise MediaTypeError(f"JSON is UTF-8, not {value[:40]}.", code="charset")
-    encoding = request.headers.get("content-encoding", "identity").lower()
-    if encoding != "identity":
+    encoding = headers.first_of(request, "content-encoding")
+    if encoding is not None and encoding.lower() != "identity":
         raise MediaTypeError(
-            f"Send the body as it is, not with Content-Encoding: {encoding[:40]}.",
+            f"Send the body as it is, not with Content-Encoding:"
+            f" {encoding.lower()[:40]}.",
             code="content_encoding",
         )
     return kind

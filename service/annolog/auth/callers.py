@@ -22,11 +22,9 @@ from typing import Any, Protocol, TypeAlias
 
 from litestar import Request
 from litestar.connection import ASGIConnection
-from litestar.enums import ScopeType
-from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Receive, Scope, Send
-from typing_extensions import override
 
+from annolog.auth import headers
 from annolog.auth.tokens import PREFIX, TokenBook
 from annolog.domain.errors import (
     InvalidError,
@@ -220,7 +218,7 @@ class NetworkCallers:
         return path == self._under or path.startswith(f"{self._under}/")
 
 
-class CallerMiddleware(ASGIMiddleware):
+class CallerMiddleware:
     """Puts the `Actor` into each request before its handler runs.
 
     Parameters
@@ -230,33 +228,31 @@ class CallerMiddleware(ASGIMiddleware):
         open after its middlewares are made.
     """
 
-    scopes = (ScopeType.HTTP,)
-    exclude_opt_key = ANYONE
-
     def __init__(self, callers: Callable[[], Callers]) -> None:
         self._callers = callers
 
-    @override
-    async def handle(
-        self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp
-    ) -> None:
-        """Find out who calls, or answer with the error.
+    def __call__(self, app: ASGIApp) -> ASGIApp:
+        """Stand before a route.
 
         Parameters
         ----------
-        scope
-            The request; gets `user`.
-        receive
-            Where its body comes from.
-        send
-            Where the answer goes.
-        next_app
+        app
             What is behind.
+
+        Returns
+        -------
+        ASGIApp
+            Finds out who calls, or raises the error to answer with.
         """
-        connection: _Connection = ASGIConnection(scope)
-        scope["user"] = await self._callers().identify(connection)
-        scope["auth"] = None
-        await next_app(scope, receive, send)
+
+        async def identified(scope: Scope, receive: Receive, send: Send) -> None:
+            if not scope["route_handler"].opt.get(ANYONE):
+                connection: _Connection = ASGIConnection(scope)
+                scope["user"] = await self._callers().identify(connection)
+                scope["auth"] = None
+            await app(scope, receive, send)
+
+        return identified
 
 
 def provide_actor(request: Request[Actor, None, Any]) -> Actor:
@@ -300,7 +296,7 @@ def _shows_token(connection: _Connection) -> bool:
 
     What others ask for in this header, a proxy's own password say, is not for us.
     """
-    shown = connection.headers.getall("Authorization", [])
+    shown = headers.all_of(connection, "authorization")
     return any(
         value.partition(" ")[2].strip().startswith(PREFIX)
         and value.partition(" ")[0].lower() == "bearer"
@@ -351,7 +347,7 @@ def _settle(connection: _Connection) -> bool:
 
 def _one(connection: _Connection, name: str) -> str | None:
     # Two values would let a proxy check one and us believe the other.
-    values: list[str] = connection.headers.getall(name, [])
+    values = headers.all_of(connection, name.lower())
     if len(values) > 1:
         raise MalformedError(
             f"The header {name} was sent {len(values)} times; send it once.",
@@ -360,7 +356,7 @@ def _one(connection: _Connection, name: str) -> str | None:
     if not values:
         return None
     try:
-        # Litestar reads headers as Latin-1; names outside of ASCII are sent as UTF-8.
+        # Names outside of ASCII are sent as UTF-8.
         return values[0].encode("latin-1").decode()
     except UnicodeError:
         raise InvalidError.at(

@@ -7,15 +7,17 @@ from uuid import UUID
 
 from litestar import Request, Response
 from litestar.di import NamedDependency
+from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.params import FromPath
 
 from annolog.actions.lane import Work
 from annolog.actions.requests import Request as Asked
 from annolog.api.contract import contract
 from annolog.api.direct import DirectRoute
-from annolog.api.requests import BODY_BYTES, MAX_USER_AGENT
+from annolog.api.requests import BODY_BYTES, MAX_USER_AGENT, whole_body
+from annolog.auth import headers
 from annolog.domain import records, roles
-from annolog.domain.errors import MediaTypeError, NotFoundError
+from annolog.domain.errors import MediaTypeError, NotFoundError, TooLargeError
 from annolog.domain.ledger import Wants
 from annolog.domain.roles import Action, Actor
 from annolog.domain.targets import ExposureTarget, TargetColumns, columns
@@ -39,7 +41,6 @@ from annolog.storage.database import reading
     "announced; of any other: 404. Numbers and truth may be sent as strings, a list of "
     "one as a string. What is not known here is passed over.",
     status_code=200,
-    request_max_body_size=BODY_BYTES,
     exception_handlers=problems.HANDLERS,
     **contract(
         takes=MessageDraft,
@@ -77,7 +78,6 @@ async def add_message(
     description="Add a message that has this one as its parent and says the same but "
     "for what is given; this one is no longer valid then. A whole message may be sent "
     "back. A message whose flag a curator settled stays valid beside the new one.",
-    request_max_body_size=BODY_BYTES,
     exception_handlers=problems.HANDLERS,
     **contract(
         takes=MessagePatch,
@@ -143,11 +143,16 @@ async def _body(request: Request[Any, Any, Any]) -> bytes:
         A browser sends it and does not call it JSON. Pages of anybody may send such
         requests, and where callers are let in by their address, with success.
     """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    sent = headers.first_of(request, "content-type") or ""
+    kind = sent.partition(";")[0].strip().lower()
     is_json = kind == "application/json" or kind.endswith("+json")
-    if not is_json and any(name in request.headers for name in _OF_BROWSERS):
+    if not is_json and any(headers.all_of(request, name) for name in _OF_BROWSERS):
         raise MediaTypeError("From a browser, send Content-Type: application/json.")
-    return await request.body()
+    try:
+        return await whole_body(request, BODY_BYTES)
+    except TooLargeError:
+        # In the words of the framework, as always.
+        raise RequestEntityTooLarge from None
 
 
 def _permit(actor: Actor) -> None:
@@ -161,7 +166,7 @@ def _asked(
     actor: Actor,
     sent: Any,  # noqa: ANN401 - JSON
 ) -> Asked:
-    agent = request.headers.get("user-agent")
+    agent = headers.first_of(request, "user-agent")
     return Asked(actor, records.digest(sent), agent[:MAX_USER_AGENT] if agent else None)
 
 

@@ -1,0 +1,43 @@
+"""Headers of a request, read one by one.
+
+A request asks for three or four of its headers, and the framework would make an object
+of all of them first, of which proxies and browsers send twenty.
+"""
+
+from typing import Any
+
+from litestar.connection import ASGIConnection
+
+
+def all_of(connection: ASGIConnection[Any, Any, Any, Any], name: str) -> list[str]:
+    """Give all values of a header, in the order in which they were sent.
+
+    Parameters
+    ----------
+    connection
+        The request.
+    name
+        The header, in lower case.
+
+    Returns
+    -------
+    list of str
+        Read as Latin-1, which takes any bytes; empty if it was not sent.
+    """
+    wanted = name.encode()
+    headers = connection.scope["headers"]
+    return [value.decode("latin-1") for sent, value in headers if sent == wanted]
+
+
+def first_of(connection: ASGIConnection[Any, Any, Any, Any], name: str) -> str | None:
+    """Give the first value of a header; None if it was not sent.
+
+    Parameters
+    ----------
+    connection
+        The request.
+    name
+        The header, in lower case.
+    """
+    values = all_of(connection, name)
+    return values[0] if values else None
