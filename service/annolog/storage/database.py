@@ -95,9 +95,12 @@ LANE = _use(
     idle_in_transaction_session_timeout="2s",
     statement_timeout="10s",
     lock_timeout="5s",
+    plan_cache_mode="force_generic_plan",
     **_HOT,
 )
-"""The writers' lane: one connection a process; whoever freezes in it loses it."""
+"""The writers' lane: one connection a process; whoever freezes in it loses it. Its
+statements look up row by row whatever the values are, and planning what a turn writes
+takes longer than writing one statement."""
 
 READS = _use(
     "annolog reads",
