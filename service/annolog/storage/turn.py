@@ -3,7 +3,7 @@
 `load` fills a `Book` with what the requests of a turn touch; `write` stores what the
 book holds afterwards. Both run on the lane's connection, inside its transaction and
 after its lock (storage design: one lane, number order = commit order). How the rows
-are read is in `turn_load`, what every turn writes in `turn_columns`, and what only
+are read is in `turn_load`, what every turn writes in `turn_rows`, and what only
 some turns write in `turn_views`.
 """
 
@@ -18,7 +18,7 @@ from annolog.domain.ledger import Known, Wants
 from annolog.domain.records import Origin
 from annolog.storage import entries, turn_load, turn_messages, turn_views
 from annolog.storage.database import LANE_LOCK, Connection, one_row
-from annolog.storage.turn_columns import WRITE, arguments
+from annolog.storage.turn_rows import WRITE, arguments
 
 __all__ = ["LOCK", "MORE_TIME", "WRITE", "arguments", "load", "open_book", "write"]
 

@@ -1,8 +1,8 @@
 """The messages that a turn begins and ends, as exposurelog's API shows them."""
 
 import functools
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from uuid import UUID
 
 import msgspec
@@ -39,36 +39,33 @@ STORED = (
 )
 """What of a message's row is shown, beside the body of its revision."""
 
-_COLUMNS = (
-    ("message_id", "uuid"),
-    ("annotation_id", "uuid"),
-    ("revision_id", "uuid"),
-    ("key", "text"),
-    ("site_id", "text"),
-    ("instrument", "text"),
-    ("obs_id", "text"),
-    ("day_obs", "integer"),
-    ("seq_num", "integer"),
-    ("date_added", "timestamp"),
-    ("date_invalidated", "timestamp"),
-    ("parent_id", "uuid"),
-    ("kept", "boolean"),
-)
-"""What `columns` gives of each message, and as which type."""
+
+class _Row(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """A message, but for what only facts tell of it."""
+
+    message_id: UUID
+    annotation_id: UUID
+    revision_id: UUID
+    key: str
+    site_id: str
+    instrument: str
+    obs_id: str | None = None
+    day_obs: int | None = None
+    seq_num: int | None = None
+    date_added: datetime
+    date_invalidated: datetime | None = None
+    parent_id: UUID | None = None
+    kept: bool
 
 
-def insertion(first: int) -> str:
+def insertion(number: int) -> str:
     """Write the statement that stores messages which have begun.
 
     Parameters
     ----------
-    first
-        Number of its first parameter; `columns` gives all of them.
+    number
+        That of its one parameter, which `written` gives.
     """
-    arrays = ", ".join(
-        f"${number}::{kind}[]" for number, (_, kind) in enumerate(_COLUMNS, first)
-    )
-    names = ", ".join(name for name, _ in _COLUMNS)
     return f"""
   insert into message (message_id, annotation_id, revision_id, target_id, site_id,
       instrument, obs_id, day_obs, seq_num, date_added, date_invalidated, parent_id,
@@ -79,7 +76,10 @@ def insertion(first: int) -> str:
          coalesce(u.day_obs, t.day_obs, own.day_obs, one.day_obs),
          coalesce(u.seq_num, t.seq_num, own.seq_num, one.seq_num),
          u.date_added, u.date_invalidated, u.parent_id, u.kept
-    from unnest({arrays}) as u({names})
+    from json_to_recordset(${number}::json) as u(
+      message_id uuid, annotation_id uuid, revision_id uuid, key text, site_id text,
+      instrument text, obs_id text, day_obs integer, seq_num integer,
+      date_added timestamp, date_invalidated timestamp, parent_id uuid, kept boolean)
     cross join lateral (
       select target_id, class_id, key, exposure_id, day_obs, seq_num from target
        where key = u.key offset 0) t
@@ -115,29 +115,28 @@ def begun(book: Book) -> list[MessageRow]:
     ]
 
 
-def columns(rows: Sequence[MessageRow]) -> list[list[Any]]:
-    """Give the parameters of `insertion`: the messages by columns."""
-    values = [
-        (
-            row.message.message_id,
-            row.message.annotation_id,
-            row.message.revision_id,
-            row.message.key,
-            row.site_id,
-            row.instrument,
-            row.obs_id,
-            row.day_obs,
-            row.seq_num,
-            row.date_added,
-            row.date_invalidated,
-            row.message.parent_id,
-            row.kept,
-        )
-        for row in rows
-    ]
-    if not values:
-        return [[] for _ in _COLUMNS]
-    return [list(column) for column in zip(*values, strict=True)]
+def written(rows: Iterable[MessageRow]) -> str:
+    """Give the parameter of `insertion`: the messages as JSON."""
+    return msgspec.json.encode(
+        [
+            _Row(
+                message_id=row.message.message_id,
+                annotation_id=row.message.annotation_id,
+                revision_id=row.message.revision_id,
+                key=row.message.key,
+                site_id=row.site_id,
+                instrument=row.instrument,
+                obs_id=row.obs_id,
+                day_obs=row.day_obs,
+                seq_num=row.seq_num,
+                date_added=row.date_added,
+                date_invalidated=row.date_invalidated,
+                parent_id=row.message.parent_id,
+                kept=row.kept,
+            )
+            for row in rows
+        ]
+    ).decode()
 
 
 async def insert(conn: Connection, rows: Sequence[MessageRow]) -> None:
@@ -150,7 +149,7 @@ async def insert(conn: Connection, rows: Sequence[MessageRow]) -> None:
     rows
         The messages, whose targets have rows.
     """
-    await conn.execute(insertion(1), *columns(rows))
+    await conn.execute(insertion(1), written(rows))
 
 
 async def close(conn: Connection, book: Book) -> None:

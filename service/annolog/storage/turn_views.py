@@ -16,7 +16,7 @@ from annolog.domain.history import Version
 from annolog.domain.instruments import Instruments
 from annolog.domain.ledger import Entered, Place
 from annolog.storage.database import Connection
-from annolog.storage.turn_columns import created_at, optional_id
+from annolog.storage.turn_rows import created_at, optional_id
 
 
 async def close(conn: Connection, book: Book) -> None:
@@ -61,7 +61,10 @@ async def write_beginnings(
 ) -> None:
     """Store when annotations began whose first revision came after others."""
     await conn.executemany(
-        "update revision set annotation_created_at = $2 where annotation_id = $1",
+        """
+        update revision set annotation_created_at = $2::text::timestamptz
+         where annotation_id = $1
+        """,
         [
             (one, created_at(book, first.revision_id))
             for one, first in begun_anew.items()

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from annolog.domain.annotations import MAX_TEXT_BYTES
-from annolog.storage.turn_columns import MOST_SEARCHED, searchable
+from annolog.storage.turn_rows import MOST_SEARCHED, searchable
 
 
 def test_a_text_of_ordinary_words_is_searched_as_it_is() -> None:

@@ -1,0 +1,417 @@
+"""What every turn writes, in one statement: records, changes, statements and states.
+
+`WRITE` is the statement and `arguments` gives what it is executed with: the rows of
+each table as one JSON text, which costs the client and the server less than an array
+for each column; only bytes travel as arrays.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from annolog.domain import events
+from annolog.domain.book import Book
+from annolog.domain.flags import Rank
+from annolog.domain.history import Version, root
+from annolog.domain.ledger import Entered, Place, SaidRow, State
+from annolog.storage.turn_messages import begun, insertion
+from annolog.storage.turn_messages import written as written_messages
+
+WRITE = f"""
+with entered as materialized (
+  select u.* from rows from (
+    json_to_recordset($1::json) as (
+      number bigint, record_id uuid, kind text, clock bigint, site_id text,
+      incarnation text, origin_number bigint, operation text, subject text,
+      instruments text[], days integer[]),
+    unnest($2::bytea[]), unnest($3::bytea[]), unnest($4::bytea[]))
+    as u(number, record_id, kind, clock, site_id, incarnation, origin_number,
+         operation, subject, instruments, days, hash, body, detail)
+), written_record as (
+  insert into record (record_id, kind, clock, site_id, incarnation, origin_number,
+                      hash, body)
+  select record_id, kind, clock, site_id, incarnation, origin_number, hash, body
+    from entered
+   where operation <> 'refresh'
+), written_change as (
+  insert into change (number, record_id, kind, operation, subject, instruments, days,
+                      detail, committed_at)
+  select number, record_id, kind, operation, subject, instruments, days, detail, $5
+    from entered
+), written_list as (
+  insert into target_list (list_id, keys)
+  select * from unnest($6::uuid[], $7::bytea[])
+), written_revision as (
+  insert into revision (revision_id, annotation_id, parent_id, clock, operation,
+      author, author_kind, voter, rank, "check", flag, tags, level, reply_to,
+      created_at, observed_begin, observed_end, list_id, target_count, instrument,
+      day_obs, seq_num, day_last, counted, request_digest, number, current_from,
+      annotation_created_at, current_to, words)
+  select u.revision_id, u.annotation_id, u.parent_id, u.clock, u.operation, u.author,
+      u.author_kind, u.voter, u.rank, u."check", u.flag, u.tags, u.level, u.reply_to,
+      u.created_at, u.observed_begin, u.observed_end, u.list_id, u.target_count,
+      u.instrument, u.day_obs, u.seq_num, u.day_last, u.counted,
+      decode(u.request_digest, 'hex'), u.number, u.current_from,
+      u.annotation_created_at, u.current_to, to_tsvector('simple', u.text)
+    from json_to_recordset($8::json) as u(
+      revision_id uuid, annotation_id uuid, parent_id uuid, clock bigint,
+      operation text, author text, author_kind text, voter text, rank smallint,
+      "check" text, flag text, tags text[], level integer, reply_to uuid,
+      created_at timestamptz, observed_begin timestamptz, observed_end timestamptz,
+      list_id uuid, target_count integer, instrument text, day_obs integer,
+      seq_num integer, day_last integer, counted boolean, request_digest text,
+      number bigint, current_from bigint, annotation_created_at timestamptz,
+      current_to bigint, text text)
+), written_said as (
+  insert into said (source_id, target_id, from_number, to_number, annotation_id,
+      revision_id, ordinal, author, voter, rank, flag, vote_id, vote_clock, contested,
+      tags, instrument, day_obs, seq_num)
+  select u.source_id, u.target_id, u.from_number, u.to_number, u.annotation_id,
+      u.revision_id, u.ordinal, u.author, u.voter, u.rank, u.flag, u.vote_id,
+      u.vote_clock, u.contested, u.tags, u.instrument, u.day_obs, u.seq_num
+    from json_to_recordset($9::json) as u(
+      source_id uuid, target_id bigint, from_number bigint, to_number bigint,
+      annotation_id uuid, revision_id uuid, ordinal smallint, author text, voter text,
+      rank smallint, flag text, vote_id uuid, vote_clock bigint, contested smallint,
+      tags text[], instrument text, day_obs integer, seq_num integer)
+), written_state as (
+  insert into target_state (target_id, kind, flag, decided_by, outvoted, disputed,
+      bots_differ, follow_ups, tags, notes, empty, number, basis, instrument, day_obs,
+      seq_num)
+  select u.target_id, u.kind, u.flag, u.decided_by, u.outvoted, u.disputed,
+      u.bots_differ, u.follow_ups, u.tags, u.notes, u.empty, u.number, $11,
+      u.instrument, u.day_obs, u.seq_num
+    from json_to_recordset($10::json) as u(
+      target_id bigint, kind text, flag text, decided_by uuid[], outvoted uuid[],
+      disputed boolean, bots_differ boolean, follow_ups uuid[], tags text[],
+      notes integer, empty boolean, number bigint, instrument text, day_obs integer,
+      seq_num integer)
+  on conflict (target_id) do update set
+      flag = excluded.flag, decided_by = excluded.decided_by,
+      outvoted = excluded.outvoted, disputed = excluded.disputed,
+      bots_differ = excluded.bots_differ, follow_ups = excluded.follow_ups,
+      tags = excluded.tags, notes = excluded.notes, empty = excluded.empty,
+      number = excluded.number, basis = excluded.basis
+), written_message as (
+{insertion(13)}
+)
+select m.*
+  from (select pg_notify('annolog_changes', $12)) n
+  left join written_message m on true
+"""  # noqa: S608 - a constant of a module of ours
+"""It gives the messages that it stored, with what is known of their exposures; one row
+of nothing where there are none."""
+
+MOST_SEARCHED = 65_536
+"""Characters of a text that can be searched. Native texts have fewer bytes than that;
+imported ones may be longer than the server's index of words can be (1 MB)."""
+
+_UNBROKEN = re.compile(r"(\S{256})(?=\S)")
+
+
+class _EnteredRow(msgspec.Struct):
+    """A change, and the record that came with it, but for their bytes."""
+
+    number: int
+    record_id: UUID
+    kind: str
+    clock: int
+    site_id: str
+    incarnation: str
+    origin_number: int
+    operation: str
+    subject: str
+    instruments: tuple[str, ...]
+    days: tuple[int, ...]
+
+
+class _RevisionRow(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """A revision; ids and moments that its body has are written as it has them."""
+
+    revision_id: UUID
+    annotation_id: UUID
+    parent_id: UUID | None = None
+    clock: int
+    operation: str
+    author: str
+    author_kind: str
+    voter: str
+    rank: Rank
+    check: str | None = None
+    flag: str | None = None
+    tags: tuple[str, ...]
+    level: int
+    reply_to: str | None = None
+    created_at: str
+    observed_begin: str | None = None
+    observed_end: str | None = None
+    list_id: str | None = None
+    target_count: int
+    instrument: str | None = None
+    day_obs: int | None = None
+    seq_num: int | None = None
+    day_last: int | None = None
+    counted: bool
+    request_digest: str | None = None
+    number: int
+    current_from: int | None = None
+    annotation_created_at: str
+    current_to: int | None = None
+    text: str
+
+
+class _SaidRow(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """An interval in which a statement, or who confirms it, counts for a target."""
+
+    source_id: UUID
+    target_id: int
+    from_number: int
+    to_number: int | None = None
+    annotation_id: UUID
+    revision_id: UUID
+    ordinal: int
+    author: str
+    voter: str
+    rank: Rank
+    flag: str | None = None
+    vote_id: UUID
+    vote_clock: int
+    contested: Rank | None = None
+    tags: tuple[str, ...]
+    instrument: str | None = None
+    day_obs: int | None = None
+    seq_num: int | None = None
+
+
+class _StateRow(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """What holds for the targets of a class."""
+
+    target_id: int
+    kind: str
+    flag: str | None = None
+    decided_by: tuple[UUID, ...]
+    outvoted: tuple[UUID, ...]
+    disputed: bool
+    bots_differ: bool
+    follow_ups: tuple[UUID, ...]
+    tags: tuple[str, ...]
+    notes: int
+    empty: bool
+    number: int
+    instrument: str | None = None
+    day_obs: int | None = None
+    seq_num: int | None = None
+
+
+def arguments(book: Book, now: datetime) -> list[Any]:
+    """Give the arguments of `WRITE`: all that every turn writes."""
+    entered = book.entered
+    lists = [e.record for e in entered if e.record.kind == "target_list"]
+    return [
+        _json([_entered(e) for e in entered]),
+        [e.record.hash for e in entered],
+        [e.record.body for e in entered],
+        [detail(e) for e in entered],
+        now,
+        [one.record_id for one in lists],
+        [_keys_of(one.body) for one in lists],
+        _json([_revision(book, *new) for new in book.new_versions]),
+        _json([_said(row) for row in (*book.finished, *book.opened.values())]),
+        _json([_state(book, *at) for at in book.changed_states().items()]),
+        book.known.basis,
+        f"{book.head}",
+        written_messages(begun(book)),
+    ]
+
+
+def _json(rows: Iterable[msgspec.Struct]) -> str:
+    return msgspec.json.encode(rows).decode()
+
+
+def _entered(entered: Entered) -> _EnteredRow:
+    record = entered.record
+    return _EnteredRow(
+        entered.number,
+        record.record_id,
+        record.kind,
+        record.clock,
+        record.site_id,
+        record.incarnation,
+        record.origin_number,
+        entered.operation,
+        entered.subject,
+        entered.instruments,
+        entered.days,
+    )
+
+
+def detail(entered: Entered) -> bytes:
+    """Write the part of a change that its record does not hold."""
+    fields = entered.fields
+    author, actor = fields.get("author"), fields.get("actor")
+    return events.change_detail(
+        number=entered.number,
+        body_bytes=len(entered.record.body),
+        annotation_id=fields.get("annotation_id"),
+        revision_id=fields.get("revision_id"),
+        parent_id=fields.get("parent_id"),
+        before=entered.before,
+        added=entered.added,
+        removed=entered.removed,
+        count=entered.target_count,
+        reason=fields.get("reason") or None,
+        actor=None
+        if author is None
+        else {
+            "id": actor or author,
+            "kind": fields["author_kind"],
+            "on_behalf_of": author if actor else None,
+            "authenticated_by": fields["authenticated_by"],
+        },
+    )
+
+
+def _revision(
+    book: Book, version: Version, fields: Mapping[str, Any], number: int
+) -> _RevisionRow:
+    own = version.revision_id
+    first = _first_place(book, version.targets)
+    observed = fields.get("observed_at") or {}
+    beginning = root(book.versions[version.annotation_id])
+    return _RevisionRow(
+        revision_id=own,
+        annotation_id=version.annotation_id,
+        parent_id=version.parent_id,
+        clock=version.clock,
+        operation=version.operation,
+        author=version.author,
+        author_kind=version.author_kind,
+        voter=version.voter,
+        rank=version.rank,
+        check=fields["check"],
+        flag=version.flag,
+        tags=version.tags,
+        level=fields["level"],
+        reply_to=fields["reply_to"],
+        created_at=fields["created_at"],
+        observed_begin=observed.get("begin"),
+        observed_end=observed.get("end"),
+        list_id=fields["list_id"],
+        target_count=len(version.targets),
+        instrument=first.instrument if first else None,
+        day_obs=first.day_obs if first else None,
+        seq_num=first.seq_num if first else None,
+        day_last=_last_day(book, version.targets),
+        counted=book.counted.get(own, False),
+        request_digest=fields.get("request_digest"),
+        number=number,
+        current_from=book.current_from.get(own),
+        annotation_created_at=fields["created_at"]
+        if beginning is version
+        else created_at(book, beginning.revision_id),
+        current_to=book.ended.get(own),
+        text=searchable(fields["text"]),
+    )
+
+
+def _said(row: SaidRow) -> _SaidRow:
+    standing, place = row.standing, row.place
+    said = standing.said
+    return _SaidRow(
+        source_id=said.source_id,
+        target_id=place.target_id,
+        from_number=row.from_number,
+        to_number=row.to_number,
+        annotation_id=said.annotation_id,
+        revision_id=said.revision_id,
+        ordinal=standing.ordinal,
+        author=said.author,
+        voter=said.voter,
+        rank=said.rank,
+        flag=said.flag,
+        vote_id=said.vote_id,
+        vote_clock=said.vote_clock,
+        contested=said.contested,
+        tags=standing.tags,
+        instrument=place.instrument,
+        day_obs=place.day_obs,
+        seq_num=place.seq_num,
+    )
+
+
+def _state(book: Book, class_id: int, now: tuple[Place, State]) -> _StateRow:
+    place, state = now
+    return _StateRow(
+        target_id=class_id,
+        kind=place.kind,
+        flag=state.flag,
+        decided_by=state.decided_by,
+        outvoted=state.outvoted,
+        disputed=state.disputed,
+        bots_differ=state.bots_differ,
+        follow_ups=state.follow_ups,
+        tags=state.tags,
+        notes=state.notes,
+        empty=state.empty,
+        number=book.touched[class_id],
+        instrument=place.instrument,
+        day_obs=place.day_obs,
+        seq_num=place.seq_num,
+    )
+
+
+def searchable(text: str) -> str:
+    """Give of a text what its words are taken from.
+
+    Parameters
+    ----------
+    text
+        Any text.
+
+    Returns
+    -------
+    str
+        Its first `MOST_SEARCHED` characters, with a blank after 256 without one: the
+        server takes time by the square of such a piece, 10 s for 64 KiB.
+    """
+    return _UNBROKEN.sub(r"\1 ", text[:MOST_SEARCHED]).replace("\x00", " ")
+
+
+def _first_place(book: Book, keys: Iterable[str]) -> Place | None:
+    """Choose the target by which an annotation is listed in the order of the night."""
+    places = [book.places[key] for key in keys]
+    return min(
+        places,
+        key=lambda p: (
+            p.day_obs is None,
+            p.day_obs or 0,
+            p.seq_num is None,
+            p.seq_num or 0,
+            p.instrument or "",
+        ),
+        default=None,
+    )
+
+
+def _last_day(book: Book, keys: Iterable[str]) -> int | None:
+    days = (book.places[key].day_obs for key in keys)
+    return max((day for day in days if day is not None), default=None)
+
+
+def _keys_of(body: bytes) -> bytes:
+    return msgspec.json.encode(msgspec.json.decode(body)["keys"])
+
+
+def created_at(book: Book, revision_id: UUID) -> str:
+    """Read of a revision's body when its author made it."""
+    written: str = msgspec.json.decode(book.bodies[revision_id])["created_at"]
+    return written
+
+
+def optional_id(text: str | None) -> UUID | None:
+    """Read an id that a body need not have."""
+    return UUID(text) if text else None
