@@ -1,7 +1,6 @@
 """How a turn reads: rows of targets, annotations, facts and records into its book."""
 
 from collections.abc import Iterable
-from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -9,7 +8,7 @@ import msgspec
 
 from annolog.domain import exposures
 from annolog.domain.book import Book
-from annolog.domain.flags import Rank, Said
+from annolog.domain.flags import Said
 from annolog.domain.history import Standing
 from annolog.domain.holdings import Holdings
 from annolog.domain.ledger import Place, State
@@ -24,36 +23,32 @@ with asked as materialized (
   select m.*
     from asked c
    cross join lateral (
-     select target_id, class_id, key, kind, instrument, day_obs, seq_num
-       from target where class_id = c.class_id offset 0) m
+     select target_id, class_id, key, kind, instrument, day_obs, seq_num,
+            (select coalesce(obs_id, '') from exposure x
+              where x.target_id = t.target_id) as obs_id
+       from target t where class_id = c.class_id offset 0) m
 )
 select
   greatest((select max(number) from change),
            (select max(first_number) - 1 from site), 0) as head,
   coalesce((select max(number) from relay_floor), 0) as published,
   coalesce((select max(number) from entry), 0) as entered,
-  (select json_agg(x)::text from (
-     select m.*, (select coalesce(obs_id, '') from exposure
-                   where target_id = m.target_id) as obs_id,
-            case when s.target_id is null then null else
-            json_build_object(
-              'flag', s.flag, 'decided_by', s.decided_by, 'outvoted', s.outvoted,
-              'disputed', s.disputed, 'bots_differ', s.bots_differ,
-              'follow_ups', s.follow_ups, 'tags', s.tags, 'notes', s.notes,
-              'empty', s.empty)
-            end as state
-       from member m
-       left join lateral (
-         select * from target_state where target_id = m.class_id offset 0) s on true
-   ) x) as places,
-  (select json_agg(x)::text from (
-     select m.key, s.*
-       from member m
-      cross join lateral (
-        select source_id, annotation_id, revision_id, ordinal, author, voter, rank,
-               flag, vote_id, vote_clock, contested, tags
-          from said where target_id = m.target_id and to_number is null offset 0) s
-   ) x) as said
+  (select json_agg(json_build_object('place', m, 'state', s))::text
+     from member m
+     left join lateral (
+       select flag, decided_by, outvoted, disputed, bots_differ, follow_ups, tags,
+              notes, empty
+         from target_state where target_id = m.class_id offset 0) s on true
+  ) as places,
+  (select json_agg(json_build_object(
+            'key', m.key, 'ordinal', o.ordinal, 'tags', o.tags, 'said', s))::text
+     from member m
+    cross join lateral (
+      select * from said where target_id = m.target_id and to_number is null offset 0) o
+    cross join lateral (
+      select o.source_id, o.annotation_id, o.revision_id, o.author, o.voter, o.rank,
+             o.flag, o.vote_id, o.vote_clock, o.contested) s
+  ) as said
 """
 """Heads, and of targets their classes' members, states and standings.
 
@@ -65,32 +60,16 @@ class _SaidRow(msgspec.Struct):
     """A standing as the database gives it."""
 
     key: str
-    source_id: UUID
-    annotation_id: UUID
-    revision_id: UUID
     ordinal: int
-    author: str
-    voter: str
-    rank: int
-    flag: str | None
-    vote_id: UUID
-    vote_clock: int
-    contested: int | None
-    tags: list[str]
+    tags: tuple[str, ...]
+    said: Said
 
 
 class _PlaceRow(msgspec.Struct):
     """A target, and the state of its class if there is one."""
 
-    target_id: int
-    class_id: int
-    key: str
-    kind: str
-    instrument: str | None
-    day_obs: int | None
-    seq_num: int | None
-    obs_id: str | None
-    state: dict[str, Any] | None
+    place: Place
+    state: State | None
 
 
 _places = msgspec.json.Decoder(list[_PlaceRow])
@@ -108,59 +87,10 @@ def take_targets(book: Book, row: asyncpg.Record) -> None:
         The one row that the statement gives.
     """
     if row["places"]:
-        book.load_places(
-            (
-                Place(
-                    p.target_id,
-                    p.class_id,
-                    p.key,
-                    p.kind,
-                    p.instrument,
-                    p.day_obs,
-                    p.seq_num,
-                    p.obs_id,
-                ),
-                _state(p.state),
-            )
-            for p in _places.decode(row["places"])
-        )
+        book.load_places((p.place, p.state) for p in _places.decode(row["places"]))
     if row["said"]:
         for one in _saids.decode(row["said"]):
-            book.load_standing(
-                one.key,
-                Standing(
-                    Said(
-                        one.source_id,
-                        one.annotation_id,
-                        one.revision_id,
-                        one.author,
-                        one.voter,
-                        Rank(one.rank),
-                        one.flag,
-                        one.vote_id,
-                        one.vote_clock,
-                        None if one.contested is None else Rank(one.contested),
-                    ),
-                    one.ordinal,
-                    tuple(one.tags),
-                ),
-            )
-
-
-def _state(row: dict[str, Any] | None) -> State | None:
-    if row is None:
-        return None
-    return State(
-        row["flag"],
-        tuple(map(UUID, row["decided_by"])),
-        tuple(map(UUID, row["outvoted"])),
-        row["disputed"],
-        row["bots_differ"],
-        tuple(map(UUID, row["follow_ups"])),
-        tuple(row["tags"]),
-        row["notes"],
-        row["empty"],
-    )
+            book.load_standing(one.key, Standing(one.said, one.ordinal, one.tags))
 
 
 async def load_annotations(
