@@ -224,15 +224,15 @@ class Lane:
         if len(self._queue) >= MOST_WAITING or self._runner is None:
             msg = f"{len(self._queue)} requests wait already; try again in a moment"
             raise OverloadedError(msg, extra={"retry_after": 1})
-        work.answer = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        work.answer = loop.create_future()
         self._queue.append(work)
         self._wake.set()
+        patience = loop.call_later(LONGEST_WAIT, _give_up, work)
         try:
-            async with asyncio.timeout(LONGEST_WAIT):
-                return await work.answer
-        except TimeoutError:
-            # Nobody may wait for ever; a work that was taken may yet be stored.
-            raise _outcome_unknown() if work.taken else unavailable() from None
+            return await work.answer
+        finally:
+            patience.cancel()
 
     # ------------------------------------------------------------ turns
 
@@ -341,9 +341,7 @@ class Lane:
         names = [name for work in works for name in work.obs_ids]
         if names:
             await targets.add_names(connection, names)
-        wants = Wants()
-        for work in works:
-            wants |= work.wants
+        wants = Wants.of_all(work.wants for work in works)
         book, self.known = await turn.open_book(
             connection, self._origin, self.known, wants.keys
         )
@@ -430,6 +428,11 @@ def _outcome_unknown() -> UnavailableError:
     return UnavailableError(
         msg, code="outcome_unknown", extra={"retry_after": RETRY_AFTER}
     )
+
+
+def _give_up(work: Work[Any]) -> None:
+    """Let nobody wait for ever; a work that was taken may yet be stored."""
+    _refuse([work], _outcome_unknown() if work.taken else unavailable())
 
 
 def _refuse(works: Iterable[Work[Any]], error: BaseException) -> None:

@@ -367,14 +367,15 @@ class Book(Holdings):
         annotation_id = UUID(fields["annotation_id"])
         self.require(Wants(annotations=frozenset({annotation_id})))
         plan = plan_of(
+            annotation_id,
             fields,
             self.versions.get(annotation_id, []),
             self.reviews.get(annotation_id, []),
             self.lists,
             self.bodies,
         )
-        changed = {key for _, key in (*plan.closed, *plan.opened)}
-        self.require(Wants(keys=frozenset(changed | set(plan.keys))))
+        touched = {*plan.keys, *(key for _, key in (*plan.closed, *plan.opened))}
+        self.require(Wants(keys=frozenset(touched)))
         return plan
 
     def _count(self, fields: Mapping[str, Any], number: int) -> None:
@@ -400,7 +401,7 @@ class Book(Holdings):
         if plan.review is not None:
             self.reviews.setdefault(plan.review.annotation_id, []).append(plan.review)
             self.new_reviews.append((plan.review, fields, number))
-        versions = self.versions.get(UUID(fields["annotation_id"]))
+        versions = self.versions.get(plan.annotation_id)
         if versions:
             self._count_current(history.current(versions), plan)
         for source_id, key in plan.closed:

@@ -140,7 +140,10 @@ def root(versions: Iterable[Version]) -> Version:
     It is the create with the least (clock, id), or the least of all while no create
     has arrived yet.
     """
-    known = sorted(versions, key=lambda version: version.order)
+    known = list(versions)
+    if len(known) == 1:
+        return known[0]
+    known.sort(key=lambda version: version.order)
     return next((v for v in known if v.operation is Operation.CREATE), known[0])
 
 
@@ -154,6 +157,8 @@ def chain(versions: Iterable[Version]) -> list[Version]:
         arrived yet, the chain starts behind the hole.
     """
     known = {version.revision_id: version for version in versions}
+    if len(known) == 1:
+        return list(known.values())
     step: Version | None = current(known.values())
     found: list[Version] = []
     while step is not None:

@@ -164,14 +164,12 @@ class Holdings:
         NeedMore
             If something is not; load it and ask again.
         """
-        lacking = Wants(
-            wants.annotations - self._seen_annotations,
-            frozenset(k for k in wants.keys if k not in self.places),
-            wants.facts - self._seen_facts,
-            wants.records - self._seen_records,
-        )
-        if lacking:
-            raise NeedMore(lacking)
+        annotations = wants.annotations - self._seen_annotations
+        keys = wants.keys.difference(self.places)
+        facts = wants.facts - self._seen_facts
+        records = wants.records - self._seen_records
+        if annotations or keys or facts or records:
+            raise NeedMore(Wants(annotations, keys, facts, records))
 
     def is_told_of(self, key: str, obs_id: str) -> bool:
         """Tell whether somebody told of an exposure, under this name or without one.

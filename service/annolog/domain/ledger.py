@@ -66,6 +66,17 @@ class Wants:
             self.records | other.records,
         )
 
+    @classmethod
+    def of_all(cls, many: Iterable["Wants"]) -> "Wants":
+        """Want all of these."""
+        each = list(many)
+        return cls(
+            frozenset().union(*(one.annotations for one in each)),
+            frozenset().union(*(one.keys for one in each)),
+            frozenset().union(*(one.facts for one in each)),
+            frozenset().union(*(one.records for one in each)),
+        )
+
     def __bool__(self) -> bool:
         """Tell whether anything is wanted."""
         return bool(self.annotations or self.keys or self.facts or self.records)
@@ -181,7 +192,7 @@ def state_of(
     known = list(standings)
     if not known:
         return NOTHING_SAID
-    result = effective((one.said for one in known), vocabulary, instrument)
+    result = effective([one.said for one in known], vocabulary, instrument)
     return State(
         flag=result.flag,
         decided_by=result.decided_by,
@@ -219,6 +230,7 @@ def version_of(
         keys = fields["targets"]
     parent = fields["parent_id"]
     revision_id = UUID(fields["revision_id"])
+    content_id = fields.get("content_id")
     continues = fields.get("continues")
     return Version(
         revision_id,
@@ -233,7 +245,9 @@ def version_of(
         fields["author_kind"],
         fields["voter"],
         Rank[fields["rank"].upper()],
-        UUID(fields["content_id"]) if fields.get("content_id") else revision_id,
+        UUID(content_id)
+        if content_id and content_id != fields["revision_id"]
+        else revision_id,
         UUID(continues) if continues else None,
     )
 

@@ -7,6 +7,7 @@ exposure's ordinal in the last 14 bits, so an edit that leaves an exposure alone
 its message alone. Everything here is a function of the set of revisions.
 """
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -107,7 +108,7 @@ class Told:
 def told_by(fields: Mapping[str, Any]) -> Told:
     """Read of a revision's decoded body what its messages need."""
     row = fields.get("exposurelog") or {}
-    made = tai.from_utc(times.parse(fields["created_at"]))
+    made = _made_at(fields["created_at"])
     added, ended = row.get("date_added"), row.get("date_invalidated")
     return Told(
         row.get("site_id", fields["site_id"]),
@@ -115,6 +116,12 @@ def told_by(fields: Mapping[str, Any]) -> Told:
         tai.parse(added) if added else made,
         tai.parse(ended) if ended else made,
     )
+
+
+@functools.lru_cache(maxsize=64)
+def _made_at(created_at: str) -> datetime:
+    """Read a moment as TAI; all that a turn enters has the same one."""
+    return tai.from_utc(times.parse(created_at))
 
 
 def row_of(message: Message, begun: Told, ended: Told | None) -> MessageRow:

@@ -17,6 +17,8 @@ class Plan:
 
     Parameters
     ----------
+    annotation_id
+        The annotation that it is about.
     was, now
         What counts of its annotation before and after it.
     keys
@@ -27,6 +29,7 @@ class Plan:
 
     def __init__(
         self,
+        annotation_id: UUID,
         was: Standings,
         now: Standings,
         keys: tuple[str, ...],
@@ -34,6 +37,7 @@ class Plan:
         version: Version | None = None,
         review: Review | None = None,
     ) -> None:
+        self.annotation_id = annotation_id
         self.now = now
         self.closed = {at: one for at, one in was.items() if now.get(at) != one}
         self.opened = {at: one for at, one in now.items() if was.get(at) != one}
@@ -46,6 +50,7 @@ class Plan:
 
 
 def plan_of(
+    annotation_id: UUID,
     fields: Mapping[str, Any],
     versions: Sequence[Version],
     reviews: Sequence[Review],
@@ -56,6 +61,8 @@ def plan_of(
 
     Parameters
     ----------
+    annotation_id
+        The annotation.
     fields
         The decoded body of a revision or a review.
     versions, reviews
@@ -74,12 +81,12 @@ def plan_of(
         else:
             keys = seen.targets if seen else ()
         now = history.standings(versions, [*reviews, review])
-        plan = Plan(was, now, keys, review=review)
+        plan = Plan(annotation_id, was, now, keys, review=review)
     else:
         version = version_of(fields, lists)
         now = history.standings([*versions, version], reviews)
         parent = next((v for v in versions if v.revision_id == version.parent_id), None)
-        plan = Plan(was, now, version.targets, version=version)
+        plan = Plan(annotation_id, was, now, version.targets, version=version)
         if parent is None:
             plan.added = version.targets
         else:

@@ -7,7 +7,7 @@ body as first said and stays when a redaction blanks the body.
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -83,9 +83,15 @@ class Record:
     origin_number: int
     body: bytes
     hash: bytes
+    # What the body was just made of. Left out of copies, as those get other bodies.
+    _members: Mapping[str, Any] | None = field(
+        default=None, init=False, compare=False, repr=False
+    )
 
-    def fields(self) -> dict[str, Any]:
-        """Read the body."""
+    def fields(self) -> Mapping[str, Any]:
+        """Read the body; the same values may be given more than once."""
+        if self._members is not None:
+            return self._members
         value: dict[str, Any] = msgspec.json.decode(self.body)
         return value
 
@@ -163,7 +169,7 @@ def seal(  # noqa: PLR0913 - the members of a record, each by its name
     voter
         Whose vote it is, as `flags.voter_of` writes it.
     fields
-        What is said; values that JSON can hold.
+        What is said, as JSON is read: lists, no tuples. It is kept: change it no more.
     request_digest
         SHA-256 of the request as sent; None where there was none.
 
@@ -172,30 +178,29 @@ def seal(  # noqa: PLR0913 - the members of a record, each by its name
     Record
         The sealed record.
     """
-    body = canonical(
-        {
-            "check": None,
-            "agent": None,
-            **fields,
-            id_field: str(record_id),
-            "kind": kind,
-            "schema": SCHEMA,
-            "site_id": origin.site_id,
-            "incarnation": origin.incarnation,
-            "origin_number": number,
-            "clock": clock,
-            "created_at": stamp_of(now),
-            "author": sender.author,
-            "author_kind": sender.author_kind,
-            "rank": sender.rank,
-            "voter": voter,
-            "actor": sender.actor,
-            "authenticated_by": sender.authenticated_by,
-            "user_agent": sender.user_agent,
-            "request_digest": request_digest.hex() if request_digest else None,
-        }
-    )
-    return Record(
+    members = {
+        "check": None,
+        "agent": None,
+        **fields,
+        id_field: str(record_id),
+        "kind": kind,
+        "schema": SCHEMA,
+        "site_id": origin.site_id,
+        "incarnation": origin.incarnation,
+        "origin_number": number,
+        "clock": clock,
+        "created_at": stamp_of(now),
+        "author": sender.author,
+        "author_kind": sender.author_kind,
+        "rank": sender.rank,
+        "voter": voter,
+        "actor": sender.actor,
+        "authenticated_by": sender.authenticated_by,
+        "user_agent": sender.user_agent,
+        "request_digest": request_digest.hex() if request_digest else None,
+    }
+    body = canonical(members)
+    record = Record(
         record_id,
         kind,
         clock,
@@ -205,6 +210,8 @@ def seal(  # noqa: PLR0913 - the members of a record, each by its name
         body,
         hashlib.sha256(body).digest(),
     )
+    object.__setattr__(record, "_members", members)
+    return record
 
 
 def blank(body: bytes, redaction_id: UUID) -> bytes:

@@ -212,7 +212,7 @@ class Gathered:
         if record.record_id in self._seen:
             return
         self._seen.add(record.record_id)
-        body = record.fields()
+        body = dict(record.fields())
         name = str(record.record_id)
         if record.kind == "target_list":
             self._lists[record.record_id] = tuple(body["keys"])

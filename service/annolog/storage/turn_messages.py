@@ -1,6 +1,5 @@
 """The messages that a turn begins and ends, as exposurelog's API shows them."""
 
-import functools
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from uuid import UUID
@@ -195,10 +194,19 @@ _Read = Callable[[UUID], Told]
 
 
 def _reader(book: Book) -> _Read:
-    """Read what revisions tell of messages, each body once."""
-    return functools.cache(
-        lambda revision_id: told_by(msgspec.json.decode(book.bodies[revision_id]))
-    )
+    """Read what revisions tell of messages, each once."""
+    fresh = {version.revision_id: fields for version, fields, _ in book.new_versions}
+    told: dict[UUID, Told] = {}
+
+    def read(revision_id: UUID) -> Told:
+        if revision_id not in told:
+            fields = fresh.get(revision_id)
+            if fields is None:
+                fields = msgspec.json.decode(book.bodies[revision_id])
+            told[revision_id] = told_by(fields)
+        return told[revision_id]
+
+    return read
 
 
 def _row(message: Message, read: _Read) -> MessageRow:
