@@ -220,3 +220,19 @@ async def test_a_connection_comes_back_however_its_block_ends(
     assert len(pids) == 1
     assert reads.get_idle_size() == 1
     await reads.close()
+
+
+async def test_a_session_that_ends_after_its_statements_harms_nobody(
+    database_url: str,
+) -> None:
+    reads = await database.pool(database_url, database.READS, most=1)
+    other = await database.connect(database_url, database.WORK)
+    async with database.reading(reads) as connection:
+        ended = await connection.fetchval("select pg_backend_pid()")
+        await other.execute("select pg_terminate_backend($1)", ended)
+        while reads.get_size():  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0.01)
+    async with database.reading(reads) as connection:
+        assert await connection.fetchval("select pg_backend_pid()") != ended
+    await other.close()
+    await reads.close()

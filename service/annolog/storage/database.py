@@ -363,8 +363,11 @@ async def _given_back(
     # What `release` of the pool does, but for the task that it makes, so that nobody
     # cancels it: with a rollback it waits, and after a block that went well it does
     # not. Tasks and turns of the event loop cost more than a small statement.
-    connection._on_release()  # type: ignore[attr-defined]  # noqa: SLF001 - see above
-    await connection._holder.release(None)  # noqa: SLF001 - see above
+    holder = connection._holder  # noqa: SLF001 - see above
+    session = getattr(connection, "_con")  # noqa: B009 - unknown to the stubs
+    if session is not None:  # else it ended, and its place is another's already
+        session._on_release()  # noqa: SLF001 - see above
+        await holder.release(None)
 
 
 async def one_row(
