@@ -1,12 +1,13 @@
-"""Reading the topics, for whoever wants to know what was said.
+"""Reading the topics, for whoever wants to see what was said.
 
-Kafka's group offsets are a convenience and never the truth: no group is used here.
-Whoever keeps results keeps the position (source, partition, number) beside them, in
-one transaction, and drops what is not above it. `follow` does the same in memory.
+`follow` remembers nothing beyond its process. Whoever keeps results reads by
+`annolog.stream.batches`, which brings a position to be kept beside them. Kafka's group
+offsets are a convenience and never the truth: no group is used here.
 """
 
 import logging
 import time
+from collections import OrderedDict
 from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Literal
@@ -15,8 +16,13 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
 from kafka.errors import KafkaError, TopicAuthorizationFailedError
 
-from annolog.domain.errors import AnnologError
-from annolog.domain.events import STATE_SCHEMA, Event, from_message
+from annolog.domain.errors import AnnologError, MalformedError
+from annolog.domain.events import (
+    CHANGE_SCHEMA,
+    STATE_SCHEMA,
+    Event,
+    from_message,
+)
 from annolog.stream.topics import (
     Access,
     BrokerAwayError,
@@ -27,8 +33,13 @@ from annolog.stream.topics import (
 Start = Literal["beginning", "now"] | int
 """Where to begin; a number is that of the first change wanted."""
 
-_POLL_MS = 200
+POLL_MS = 200
 """A follower looks at its stop conditions so often."""
+
+REMEMBERED = 100_000
+"""A follower remembers so many keys and partitions, the latest ones."""
+
+_SCHEMAS = (CHANGE_SCHEMA, STATE_SCHEMA)
 
 _log = logging.getLogger("annolog.consume")
 
@@ -52,15 +63,22 @@ class Received:
 
 
 class Seen:
-    """Tells what a reader has had already.
+    """Tells what a reader has had already, as far as it remembers.
 
     Changes have increasing numbers in each partition. One change may alter many
     targets, and states may be sent again in place, so for states the rule holds for
-    each key; that takes memory for each key seen.
+    each key.
+
+    Parameters
+    ----------
+    most
+        So many keys and partitions are remembered; the longest silent are forgotten,
+        and their next event counts as new.
     """
 
-    def __init__(self) -> None:
-        self._last: dict[tuple[str, int | str], int] = {}
+    def __init__(self, most: int = REMEMBERED) -> None:
+        self._last: OrderedDict[tuple[str, int | str], int] = OrderedDict()
+        self._most = most
 
     def is_new(self, event: Event, partition: int) -> bool:
         """Tell whether an event is above what was had, and remember it."""
@@ -69,6 +87,9 @@ class Seen:
         if event.number <= self._last.get(place, -1):
             return False
         self._last[place] = event.number
+        self._last.move_to_end(place)
+        if len(self._last) > self._most:
+            self._last.popitem(last=False)
         return True
 
 
@@ -90,13 +111,23 @@ class Until:
     seconds: float | None = None
     idle: float | None = None
 
+    def is_over(self, run: float, idle: float) -> bool:
+        """Tell whether a reader has run, or heard nothing, for too many seconds."""
+        return (self.seconds is not None and run >= self.seconds) or (
+            self.idle is not None and idle >= self.idle
+        )
+
+
+NEVER = Until()
+"""A reader that goes on until it is stopped."""
+
 
 def follow(
     access: Access,
     topic: str,
     *,
     start: Start = "beginning",
-    until: Until = Until(),
+    until: Until = NEVER,
     dedupe: bool = True,
 ) -> Generator[Received, None, None]:
     """Read a topic's events as they were committed, each once. Blocks.
@@ -129,14 +160,15 @@ def follow(
     TopicError
         If there is no such topic, or we may not read it.
     """
-    consumer, parts = _open(access, topic)
+    # Where retention has overtaken a slow reader, it goes on with the oldest there is.
+    consumer, parts = open_topic(access, topic, auto_offset_reset="earliest")
     seen = Seen()
     least = start if isinstance(start, int) else 0
     try:
         ends = _seek(consumer, parts, start)
         began = heard = time.monotonic()
         while True:
-            for records in consumer.poll(timeout_ms=_POLL_MS).values():
+            for records in consumer.poll(timeout_ms=POLL_MS).values():
                 heard = time.monotonic()
                 for received in filter(None, map(_received, records)):
                     if received.event.number < least:
@@ -145,7 +177,7 @@ def follow(
                         continue
                     yield received
             now = time.monotonic()
-            if _is_over(until, now - began, now - heard) or (
+            if until.is_over(now - began, now - heard) or (
                 until.end
                 and all(consumer.position(part) >= end for part, end in ends.items())
             ):
@@ -158,7 +190,7 @@ def follow(
 
 def _received(record: ConsumerRecord) -> Received | None:
     try:
-        event = from_message(record.key, record.value, record.headers)
+        event = event_of(record)
     except AnnologError as error:
         _log.warning(
             "passed over offset %d of %s-%d: %s",
@@ -171,13 +203,61 @@ def _received(record: ConsumerRecord) -> Received | None:
     return Received(event, record.topic, record.partition, record.offset)
 
 
-def _is_over(until: Until, run: float, idle: float) -> bool:
-    return (until.seconds is not None and run >= until.seconds) or (
-        until.idle is not None and idle >= until.idle
-    )
+def event_of(record: ConsumerRecord) -> Event:
+    """Read a record of a topic as an event that this version understands.
+
+    Parameters
+    ----------
+    record
+        As the consumer gives it.
+
+    Returns
+    -------
+    Event
+        Its body is not opened.
+
+    Raises
+    ------
+    MalformedError
+        If it is no event of annolog, or of a schema that came later: its publisher
+        sends the old one beside it for a time.
+    """
+    event = from_message(record.key, record.value, record.headers)
+    schema = event.attributes.get("dataschema")
+    if schema not in _SCHEMAS:
+        raise MalformedError(
+            f"an event of type {event.type} and schema {schema}, which this version"
+            " does not know"
+        )
+    return event
 
 
-def _open(access: Access, topic: str) -> tuple[KafkaConsumer, list[TopicPartition]]:
+def open_topic(
+    access: Access, topic: str, **options: str | int
+) -> tuple[KafkaConsumer, list[TopicPartition]]:
+    """Make a consumer of all partitions of a topic, in no group. Blocks.
+
+    Parameters
+    ----------
+    access
+        The brokers.
+    topic
+        Name of the topic.
+    **options
+        Further options of kafka-python's consumer.
+
+    Returns
+    -------
+    tuple
+        The consumer, which stands nowhere yet, and the partitions in their order.
+
+    Raises
+    ------
+    BrokerAwayError
+        If no broker answers.
+    TopicError
+        If there is no such topic.
+    """
     demand_reachable(access)
     try:
         consumer = KafkaConsumer(
@@ -187,6 +267,7 @@ def _open(access: Access, topic: str) -> tuple[KafkaConsumer, list[TopicPartitio
                 "enable_auto_commit": False,
                 "allow_auto_create_topics": False,
                 "bootstrap_timeout_ms": 8000,
+                **options,
                 **access.arguments(),
             }
         )
