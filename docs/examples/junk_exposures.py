@@ -13,6 +13,7 @@ To adapt it, change `apply`, and the database: any will do that has transactions
 import argparse
 import json
 import logging
+import os
 import signal
 import sqlite3
 import sys
@@ -99,7 +100,9 @@ def follow(
 ) -> Generator[Batch, None, None]:
     """Begin with a snapshot if one is asked for, and follow the topic."""
     if asked.service and position_of(database, topic) == Position():
-        with httpx.Client(base_url=asked.service) as http:
+        token = os.environ.get("ANNOLOG_TOKEN")
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        with httpx.Client(base_url=asked.service, headers=headers) as http:
             yield from snapshot(http, flag=asked.flag, target_kind="exposure")
     yield from batches(
         Access(asked.kafka),

@@ -66,7 +66,7 @@ def _delays(
     """Give the milliseconds that each statement took from answer to row."""
     example = Example(home, kafka.bootstrap, PREFIX)
     example.start()
-    took = []
+    took: list[float] = []
     try:
         wait_for(lambda: example.table()[2], 60, example.said)
         while len(took) < statements:

@@ -174,6 +174,12 @@ def test_states_sent_anew_count_once_the_snapshot_is_passed() -> None:
     assert above.had(a_state(5), 1)
 
 
+def test_offsets_are_given_up_once_http_has_told_all_that_they_stand_for() -> None:
+    position = Position("t.changes", "id").past(a_change(9), 0, 4)
+    assert position.read_over_http(8, 5) == replace(position, floor=8, at=5)
+    assert position.read_over_http(9, 5) == Position(floor=9, at=5)
+
+
 # ------------------------------------------------------------------ resuming
 
 
@@ -289,6 +295,9 @@ def test_changes_that_retention_removed_unread_are_told(broker: Broker) -> None:
         admin.delete_records(ends)
     with pytest.raises(PositionError, match=r"/changes\?after=\d+\), then come back"):
         broker.read(topic, position)
+    over_http = position.read_over_http(60, position.at)
+    broker.send(topic, a_change(61))
+    assert numbers(broker.read(topic, over_http)) == [61]
 
 
 def test_a_position_among_states_says_nothing_of_changes(broker: Broker) -> None:

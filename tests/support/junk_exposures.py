@@ -26,7 +26,9 @@ class Speaker:
 
     def __init__(self, url: str, seed: int) -> None:
         headers = {"X-Annolog-User": "jdoe", "X-Annolog-Kind": "human"}
-        self.http = httpx.Client(base_url=f"{url}/annolog/v1", headers=headers)
+        self.http = httpx.Client(
+            base_url=f"{url}/annolog/v1", headers=headers, timeout=60
+        )
         self.dice = random.Random(seed)
         self._said: dict[str, dict[str, Any]] = {}
 

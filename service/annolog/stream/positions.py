@@ -141,8 +141,15 @@ class Position:
         return replace(self, places={**self.places, partition: place})
 
     def read_over_http(self, upto: int, at: int) -> "Position":
-        """Give the position after all changes up to a number came over HTTP."""
-        return replace(self, floor=max(self.floor, upto), at=max(self.at, at))
+        """Give the position after all changes up to a number came over HTTP.
+
+        Once these are all that a topic gave, and more, its offsets say nothing any
+        longer: the records at them may have been removed meanwhile.
+        """
+        floor, newest = max(self.floor, upto), max(self.at, at)
+        if all(place.number <= floor for place in self.places.values()):
+            return Position(floor=floor, at=newest)
+        return replace(self, floor=floor, at=newest)
 
 
 def of_states(topic: str) -> bool:
