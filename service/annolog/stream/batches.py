@@ -209,7 +209,7 @@ class _Reader:
         for part, offset in starts.items():
             consumer.seek(part, offset)
         self._known = known
-        if self._ends is None or self._begins:
+        if self._ends is None:
             self._ends, self.caught_up = ends, False
         self._lost = False
 
@@ -251,6 +251,8 @@ class _Reader:
                 " is read from the beginning",
                 self._topic,
             )
+        # The ends of another topic, which this one may never reach.
+        self._ends = None
         if self._of_states:
             was, self._begins = Position(), True
         self._position = _at(was, self._topic, topic_id, oldest)
