@@ -207,6 +207,7 @@ def revise(  # noqa: PLR0913 - the members of a revision
             **placed,
         },
         request_digest=digest,
+        as_read=True,
     )
     book.enter_statement(record, record.fields())
     return record

@@ -40,9 +40,12 @@ REDACTED_FIELDS = {"text": "", "urls": [], "reason": ""}
 """What a redaction blanks, and what it leaves there."""
 
 
+_canonical = msgspec.json.Encoder(order="deterministic")
+
+
 def canonical(value: object) -> bytes:
     """Write a value as canonical JSON."""
-    return msgspec.json.encode(value, order="deterministic")
+    return _canonical.encode(value)
 
 
 def digest(value: object) -> bytes:
@@ -104,8 +107,7 @@ class Origin:
     incarnation: str
 
 
-@dataclass(frozen=True, slots=True)
-class Sender:
+class Sender(msgspec.Struct, frozen=True):
     """Who says something, as each record keeps it.
 
     Attributes
@@ -145,6 +147,7 @@ def seal(  # noqa: PLR0913 - the members of a record, each by its name
     voter: str,
     fields: Mapping[str, Any],
     request_digest: bytes | None = None,
+    as_read: bool = False,
 ) -> Record:
     """Make a record out of what is said and who says it.
 
@@ -169,9 +172,12 @@ def seal(  # noqa: PLR0913 - the members of a record, each by its name
     voter
         Whose vote it is, as `flags.voter_of` writes it.
     fields
-        What is said, as JSON is read: lists, no tuples. It is kept: change it no more.
+        What is said; values that JSON can hold.
     request_digest
         SHA-256 of the request as sent; None where there was none.
+    as_read
+        Whether `fields` are what reading them from JSON would give (lists, no tuples)
+        and nobody changes them: then the record need not read its own body.
 
     Returns
     -------
@@ -210,7 +216,8 @@ def seal(  # noqa: PLR0913 - the members of a record, each by its name
         body,
         hashlib.sha256(body).digest(),
     )
-    object.__setattr__(record, "_members", members)
+    if as_read:
+        object.__setattr__(record, "_members", members)
     return record
 
 
