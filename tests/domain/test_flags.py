@@ -1,7 +1,6 @@
 """The policy of flags: by hand-written cases, and by what must hold for all."""
 
 import re
-from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
 from random import Random
@@ -12,6 +11,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from annolog.domain.entries import Alias, AnyEntry, FlagEntry, Policy, fields_of
 from annolog.domain.errors import InvalidError
@@ -145,7 +145,7 @@ def test_cases_are_many_and_each_has_a_title_of_its_own() -> None:
 
 def test_cases_use_no_word_that_nothing_reads() -> None:
     known = {"title", "said", "policy", "aliases", "flags"} | set(
-        Effective.__dataclass_fields__
+        Effective.__struct_fields__
     )
     assert {word for case in CASES for word in case} <= known
 

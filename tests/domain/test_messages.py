@@ -1,12 +1,12 @@
 """Messages: what revisions say about one exposure, as exposurelog's clients see it."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from random import Random
 from uuid import UUID
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from annolog.domain import history
 from annolog.domain.annotations import Operation

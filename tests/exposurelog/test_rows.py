@@ -1,6 +1,6 @@
 """Rows of any exposurelog database become records that show them as they were."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any, TypeVar
@@ -60,7 +60,7 @@ def a_row(**given: Any) -> Row:  # noqa: ANN401 - any column
     return Row(**{**whole, **given})
 
 
-def fields_of(row: Row) -> dict[str, Any]:
+def fields_of(row: Row) -> Mapping[str, Any]:
     return statement(row, line_of(row, None, continues=False)).fields()
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+from msgspec import structs
 
 from annolog.actions.receive import keys_of
 from annolog.domain import exposures, times, views
@@ -179,7 +180,7 @@ class Memory:
             rows.append(_Said(row.standing, row.from_number, row.to_number))
         for target_id, class_id in book.moved.items():
             key = by_id[target_id].key
-            self.places[key] = replace(self.places[key], class_id=class_id)
+            self.places[key] = structs.replace(self.places[key], class_id=class_id)
         for class_id, (_, state) in book.changed_states().items():
             self.states[class_id] = state
         for entry in book.new_entries:

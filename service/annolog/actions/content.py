@@ -11,6 +11,8 @@ from annolog.domain.errors import InvalidError
 from annolog.domain.ledger import Wants
 from annolog.domain.targets import FLAGLESS_KINDS
 
+_CONTENT = set(CONTENT_FIELDS)
+
 
 def check_content(
     content: Content,
@@ -91,7 +93,7 @@ def moves_votes(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
 
 def content_of(content: Content, accepted: Sequence[str]) -> dict[str, Any]:
     """Give what is said as JSON values."""
-    dumped = content.model_dump(mode="json", include=set(CONTENT_FIELDS))
+    dumped = content.model_dump(mode="json", include=_CONTENT)
     for name in ("written_at",):
         moment: datetime | None = getattr(content, name)
         dumped[name] = records.stamp_of(moment) if moment else None

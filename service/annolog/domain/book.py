@@ -12,6 +12,8 @@ from dataclasses import replace
 from typing import Any, TypeVar
 from uuid import UUID
 
+from msgspec import structs
+
 from annolog.domain import history
 from annolog.domain.annotations import Operation
 from annolog.domain.entries import Entry
@@ -410,7 +412,7 @@ class Book(Holdings):
             if row is None:
                 self.closed[source_id, place.target_id] = number
             elif row.from_number < number:
-                self.finished.append(replace(row, to_number=number))
+                self.finished.append(structs.replace(row, to_number=number))
             del self._standing[place.class_id][source_id, key]
             self.touched[place.class_id] = number
         for (source_id, key), standing in plan.opened.items():
@@ -503,7 +505,7 @@ class Book(Holdings):
             self.touched[class_id] = number
         for key, place in members.items():
             class_id = members[min(groups[key])].target_id
-            moved = replace(place, class_id=class_id)
+            moved = structs.replace(place, class_id=class_id)
             if moved != place:
                 self.moved[place.target_id] = class_id
             self.places[key] = moved

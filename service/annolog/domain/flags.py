@@ -23,6 +23,8 @@ from enum import IntEnum, StrEnum
 from typing import Literal
 from uuid import UUID
 
+import msgspec
+
 from annolog.domain.errors import InvalidError, Problem
 from annolog.domain.vocabulary import WITHDRAW, Vocabulary, nearest
 
@@ -84,8 +86,7 @@ class Rank(IntEnum):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(msgspec.Struct, frozen=True):
     """One counted statement on one target, as far as flags are concerned.
 
     Attributes
@@ -128,8 +129,7 @@ class Said:
     contested: Rank | None
 
 
-@dataclass(frozen=True, slots=True)
-class Effective:
+class Effective(msgspec.Struct, frozen=True):
     """What holds for a target, and because of whom.
 
     Attributes

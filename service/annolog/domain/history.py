@@ -6,15 +6,15 @@ site at which one looks, make no difference (design.md, sections 3 and 7).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from uuid import UUID
+
+import msgspec
 
 from annolog.domain.annotations import Operation, Verdict
 from annolog.domain.flags import WITHDRAW, Rank, Said
 
 
-@dataclass(frozen=True, slots=True)
-class Version:
+class Version(msgspec.Struct, frozen=True):
     """What the views need of one revision.
 
     Attributes
@@ -53,8 +53,7 @@ class Version:
         return () if self.operation is Operation.RETRACT else self.targets
 
 
-@dataclass(frozen=True, slots=True)
-class Review:
+class Review(msgspec.Struct, frozen=True):
     """What the views need of one review.
 
     Attributes
@@ -78,8 +77,7 @@ class Review:
         return (self.clock, self.review_id)
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(msgspec.Struct, frozen=True):
     """How a statement, or a review that confirms it, stands on one target now.
 
     Attributes
@@ -95,8 +93,7 @@ class Standing:
     tags: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Vote:
+class _Vote(msgspec.Struct, frozen=True):
     """Who said this flag on this target first, without a break until now."""
 
     voter: str

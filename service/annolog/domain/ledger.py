@@ -6,9 +6,11 @@ there is one reading of a body and one folding of statements into a state.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
+
+import msgspec
 
 from annolog.domain.annotations import Operation, Verdict
 from annolog.domain.entries import Entry
@@ -36,8 +38,7 @@ class NeedMore(Exception):  # noqa: N818  (a request to the lane, not an error)
         self.wants = wants
 
 
-@dataclass(frozen=True, slots=True)
-class Wants:
+class Wants(msgspec.Struct, frozen=True):
     """What a decision has to see.
 
     Attributes
@@ -111,8 +112,7 @@ class Known:
         return Known(vocabulary, number, basis)
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """A target's row: local numbers and the columns that lists filter by.
 
     `obs_id` is what facts call an exposure: empty where they give it no name, None
@@ -129,8 +129,7 @@ class Place:
     obs_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(msgspec.Struct, frozen=True):
     """What now holds for a target; equal states are not written again."""
 
     flag: str | None = None
@@ -148,8 +147,7 @@ NOTHING_SAID = State()
 """The state of a target of which nobody said anything."""
 
 
-@dataclass(slots=True)
-class SaidRow:
+class SaidRow(msgspec.Struct):
     """One interval of a standing, about to be written."""
 
     place: Place
@@ -158,8 +156,7 @@ class SaidRow:
     to_number: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Entered:
+class Entered(msgspec.Struct, frozen=True):
     """One record that the turn brings into the log."""
 
     number: int
@@ -171,8 +168,8 @@ class Entered:
     added: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
     target_count: int = 0
-    before: Mapping[str, Any] = field(default_factory=dict)
-    fields: Mapping[str, Any] = field(default_factory=dict)
+    before: Mapping[str, Any] = {}
+    fields: Mapping[str, Any] = {}
 
 
 def state_of(

@@ -9,10 +9,11 @@ its message alone. Everything here is a function of the set of revisions.
 
 import functools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
+
+import msgspec
 
 from annolog.domain import history, tai, times
 from annolog.domain.annotations import MAX_ORDINALS
@@ -28,8 +29,7 @@ KEPT = ("obs_id", "instrument", "day_obs", "seq_num")
 _EXPOSURE = "exposure:"
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(msgspec.Struct, frozen=True):
     """One message.
 
     Attributes
@@ -56,8 +56,7 @@ class Message:
     ended_by: UUID | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class MessageRow:
+class MessageRow(msgspec.Struct, frozen=True):
     """What a message's own records tell of it, as its row has it.
 
     Attributes
@@ -85,8 +84,7 @@ class MessageRow:
     kept: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(msgspec.Struct, frozen=True):
     """What a revision tells of the messages that it begins or ends.
 
     Attributes
