@@ -25,6 +25,7 @@ from annolog.api import (
     openapi,
     problems,
     reviews,
+    schemas,
     targets,
     vocabulary,
 )
@@ -78,6 +79,7 @@ def create_app(settings: Settings) -> Litestar:
             *exposures.HANDLERS,
             *nights.HANDLERS,
             *changes.HANDLERS,
+            *schemas.HANDLERS,
             *vocabulary.HANDLERS,
             *me.HANDLERS,
             *openapi.HANDLERS,

@@ -85,7 +85,8 @@ async def test_the_preview_of_10000_pasted_ids_says_which_are_good_and_they_beco
         # An event has a greatest size: it says how many there are, and where.
         assert (body["complete"], body["added_count"]) == (False, 9_700)
         assert len(listed) > 5_000
-        assert body["link"] == f"/annolog/v1/annotations/{junk['annotation_id']}"
+        link = f"/annolog/v1/annotations/{junk['annotation_id']}/revisions"
+        assert body["link"] == link
 
 
 @dataclass(frozen=True, slots=True)

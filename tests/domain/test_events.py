@@ -231,7 +231,7 @@ def test_ten_thousand_targets_stay_below_256_kib() -> None:
     assert targets["removed"] == ["exposure:LSSTCam/1"]
     assert targets["added_count"] == targets["count"] == 10_000
     assert targets["complete"] is False
-    assert targets["link"] == f"/annolog/v1/annotations/{ANNOTATION}"
+    assert targets["link"] == (f"/annolog/v1/annotations/{ANNOTATION}/revisions")
     assert body_of(event)["after"] == {"text": text}
     assert body_of(event)["before"] == {"text": text, "flag": None}
 

@@ -338,7 +338,8 @@ def change_detail(  # noqa: PLR0913 # the members of an event, each by its name
     if complete:
         link = None
     elif annotation_id is not None:
-        link = f"/annolog/v1/annotations/{annotation_id}"
+        # Not the annotation itself: that shows neither what left nor what was then.
+        link = f"/annolog/v1/annotations/{annotation_id}/revisions"
     else:
         link = _whole(number)
     return canonical(
