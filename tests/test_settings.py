@@ -9,6 +9,14 @@ EXAMPLES = {
     "ANNOLOG_DATABASE_URL": "postgresql://ada:secret@db.example:5432/annolog",
     "ANNOLOG_KAFKA_BOOTSTRAP": "one:9092, [::1]:9093",
     "ANNOLOG_KAFKA_TOPIC_PREFIX": "test.annolog",
+    "ANNOLOG_KAFKA_SECURITY_PROTOCOL": "sasl_ssl",
+    "ANNOLOG_KAFKA_SASL_MECHANISM": "SCRAM-SHA-256",
+    "ANNOLOG_KAFKA_SASL_USERNAME": "annolog",
+    "ANNOLOG_KAFKA_SASL_PASSWORD": "secret",
+    "ANNOLOG_KAFKA_SSL_CAFILE": "/etc/kafka/ca.pem",
+    "ANNOLOG_KAFKA_SSL_CERTFILE": "/etc/kafka/annolog.pem",
+    "ANNOLOG_KAFKA_SSL_KEYFILE": "/etc/kafka/annolog.key",
+    "ANNOLOG_KAFKA_SSL_STRICT": "false",
     "ANNOLOG_SITE_ID": "summit",
     "ANNOLOG_AUTH": "tokens",
     "ANNOLOG_HOST": "0.0.0.0",  # noqa: S104 - a setting, nothing listens
@@ -34,6 +42,9 @@ def test_variables_become_typed_values() -> None:
     settings = load(EXAMPLES)
     assert settings.port == 9000
     assert settings.kafka_bootstrap == "one:9092,[::1]:9093"
+    assert settings.kafka_security_protocol == "SASL_SSL"
+    assert settings.kafka_sasl_mechanism == "SCRAM-SHA-256"
+    assert settings.kafka_ssl_strict is False
     assert settings.home == Path("/tmp/annolog")  # noqa: S108 - as above
     assert settings.auth == ("tokens",)
     assert settings.topic("changes") == "test.annolog.changes"
@@ -50,6 +61,8 @@ def test_without_any_variable_the_defaults_are_safe() -> None:
     settings = load({"PATH": "/bin"})
     assert (settings.host, settings.auth) == ("127.0.0.1", ("tokens",))
     assert settings.topic("targets") == "lsst.annolog.targets"
+    assert settings.kafka_security_protocol == "PLAINTEXT"
+    assert settings.kafka_ssl_strict
     assert settings.butler_uris == ("", "", "")
     assert settings.exposurelog_trusted == ()
 
@@ -63,6 +76,9 @@ def test_without_any_variable_the_defaults_are_safe() -> None:
         ("KAFKA_BOOTSTRAP", "broker", "HOST:PORT"),
         ("KAFKA_BOOTSTRAP", "broker:0", "HOST:PORT"),
         ("KAFKA_TOPIC_PREFIX", "a b", "letters"),
+        ("KAFKA_SECURITY_PROTOCOL", "TLS", "PLAINTEXT, SSL"),
+        ("KAFKA_SASL_MECHANISM", "GSSAPI", "SCRAM-SHA-512"),
+        ("KAFKA_SSL_STRICT", "maybe", "true, or false"),
         ("SITE_ID", "Summit!", "lower-case word"),
         ("AUTH", "ldap", "tokens, or none"),
         ("BUTLER_URIS", "a,b,c,d", "up to three butlers"),
@@ -110,6 +126,66 @@ def test_a_password_is_never_shown() -> None:
     assert "secret" not in repr(settings)
     assert "secret" not in json.dumps(settings.shown())
     assert settings.shown()["butler_uris"][1] == "https://ada:***@one"
+
+
+@pytest.mark.parametrize(
+    ("variables", "told"),
+    [
+        (
+            {"KAFKA_SECURITY_PROTOCOL": "SASL_SSL", "KAFKA_SASL_USERNAME": "annolog"},
+            "ANNOLOG_KAFKA_SASL_PASSWORD: is missing",
+        ),
+        (
+            {"KAFKA_SECURITY_PROTOCOL": "SSL", "KAFKA_SASL_PASSWORD": "secret"},
+            "ANNOLOG_KAFKA_SASL_PASSWORD: has no effect",
+        ),
+        (
+            {"KAFKA_SSL_CAFILE": "/ca.pem"},
+            "ANNOLOG_KAFKA_SSL_CAFILE: has no effect",
+        ),
+        (
+            {"KAFKA_SECURITY_PROTOCOL": "SSL", "KAFKA_SSL_KEYFILE": "/key.pem"},
+            "ANNOLOG_KAFKA_SSL_CERTFILE: is missing",
+        ),
+        (
+            {"KAFKA_SASL_PASSWORD": "secret", "KAFKA_SASL_PASSWORD_FILE": "/secret"},
+            "ANNOLOG_KAFKA_SASL_PASSWORD_FILE: ANNOLOG_KAFKA_SASL_PASSWORD is set too",
+        ),
+    ],
+)
+def test_settings_of_kafka_that_do_not_go_together_are_told(
+    variables: dict[str, str], told: str
+) -> None:
+    lines = faults(**variables)
+    assert lines[0].startswith(told)
+    assert "secret'" not in lines[0]
+
+
+def test_a_password_may_stand_in_a_file(tmp_path: Path) -> None:
+    variables = {
+        "ANNOLOG_KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
+        "ANNOLOG_KAFKA_SASL_USERNAME": "annolog",
+    }
+    file = tmp_path / "password"
+    file.write_text("swordfish\n")
+    secret = {"ANNOLOG_KAFKA_SASL_PASSWORD_FILE": str(file)}
+    settings = load(variables | secret)
+    assert settings.kafka_sasl_password == "swordfish"
+    assert "swordfish" not in repr(settings)
+    assert settings.shown()["kafka_sasl_password"] == "***"
+    config = tmp_path / "annolog.toml"
+    config.write_text(f'kafka_sasl_password_file = "{file}"\n')
+    named = variables | {"ANNOLOG_CONFIG": str(config)}
+    assert load(named).kafka_sasl_password == "swordfish"
+    assert (
+        load(named | {"ANNOLOG_KAFKA_SASL_PASSWORD": "tuna"}).kafka_sasl_password
+        == "tuna"
+    )
+    (line, *_) = faults(KAFKA_SASL_PASSWORD_FILE=str(tmp_path / "none"))
+    assert line.startswith("ANNOLOG_KAFKA_SASL_PASSWORD_FILE: cannot read")
+    config.write_text("kafka_sasl_password = 12345\n")
+    (line, *_) = faults(CONFIG=str(config))
+    assert "12345" not in line
 
 
 def test_none_is_for_loopback_only() -> None:

@@ -35,7 +35,14 @@ _HOST_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:,\[\]]+):(\d{1,5})")
 _PORTS = 65535
 _BUTLERS = 3
 
+_SECRET_FILES = {"kafka_sasl_password_file": "kafka_sasl_password"}
+"""Names of files that hold a secret, as platforms mount them, by what they hold."""
+
 AuthMode: TypeAlias = Literal["none", "tokens"]
+
+KafkaProtocol: TypeAlias = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
+
+KafkaMechanism: TypeAlias = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 
 
 class SettingsError(InvalidError):
@@ -77,6 +84,42 @@ class Settings(BaseModel):
         default="lsst.annolog",
         description="letters, digits, dots, dashes and underscores, at most 200, such"
         " as lsst.annolog",
+    )
+    kafka_security_protocol: KafkaProtocol = Field(
+        default="PLAINTEXT",
+        description="PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL, as the brokers'"
+        " listener has it",
+    )
+    kafka_sasl_mechanism: KafkaMechanism = Field(
+        default="SCRAM-SHA-512",
+        description="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512",
+    )
+    kafka_sasl_username: str = Field(
+        default="", description="the name of our user at the brokers"
+    )
+    kafka_sasl_password: str = Field(
+        default="",
+        repr=False,
+        description="that user's password, or ANNOLOG_KAFKA_SASL_PASSWORD_FILE a file"
+        " that holds it",
+    )
+    kafka_ssl_cafile: str = Field(
+        default="",
+        description="a PEM file with the authority that signed the brokers'"
+        " certificates, or nothing for those that this machine trusts",
+    )
+    kafka_ssl_certfile: str = Field(
+        default="", description="a PEM file with our own certificate, or nothing"
+    )
+    kafka_ssl_keyfile: str = Field(
+        default="",
+        description="a PEM file with our certificate's key, or nothing where the key"
+        " stands in ANNOLOG_KAFKA_SSL_CERTFILE",
+    )
+    kafka_ssl_strict: bool = Field(
+        default=True,
+        description="true, or false for brokers whose certificates lack what RFC 5280"
+        " asks for, as Strimzi's do",
     )
     site_id: str = Field(
         default="local",
@@ -129,6 +172,11 @@ class Settings(BaseModel):
             if found is None or not 0 < int(found[2]) <= _PORTS:
                 raise ValueError
         return ",".join(brokers)
+
+    @field_validator("kafka_security_protocol", "kafka_sasl_mechanism", mode="before")
+    @classmethod
+    def _upper(cls, value: object) -> object:
+        return value.strip().upper() if isinstance(value, str) else value
 
     @field_validator("kafka_topic_prefix")
     @classmethod
@@ -229,6 +277,7 @@ class Settings(BaseModel):
         values = self.model_dump(mode="json")
         values["database_url"] = without_password(self.database_url)
         values["butler_uris"] = [without_password(uri) for uri in self.butler_uris]
+        values["kafka_sasl_password"] = "***" if self.kafka_sasl_password else ""
         return values
 
 
@@ -258,18 +307,23 @@ def load(
         asked for on a host that others can reach. All faults are reported at once.
     """
     variables = os.environ if environ is None else environ
-    known = {PREFIX + name.upper(): name for name in Settings.model_fields}
+    names = [*Settings.model_fields, *_SECRET_FILES]
+    known = {PREFIX + name.upper(): name for name in names}
     problems: list[Problem] = []
     values: dict[str, Any] = {}
     if variables.get(CONFIG):
         values = _from_file(variables[CONFIG], known, problems)
+        _read_secrets(values, problems)
+    said: dict[str, Any] = {}
     for name in sorted(variables):
         if not name.startswith(PREFIX) or name == CONFIG:
             continue
         if name in known:
-            values[known[name]] = variables[name]
+            said[known[name]] = variables[name]
         else:
             problems.append(_unknown(name, [*known, CONFIG]))
+    _read_secrets(said, problems)
+    values |= said
     values.update(changed or {})
     try:
         settings = Settings(**values)
@@ -288,9 +342,59 @@ def load(
                 "setting_unsafe",
             )
         )
+    problems.extend(_kafka_problems(settings))
     if problems:
         raise SettingsError(_sentence(problems), problems=problems)
     return settings
+
+
+def _read_secrets(values: dict[str, Any], problems: list[Problem]) -> None:
+    """Put what a secret's file holds in place of the file's name."""
+    for file_name, name in _SECRET_FILES.items():
+        path = values.pop(file_name, "")
+        if not path:
+            continue
+        variable = PREFIX + file_name.upper()
+        if values.get(name):
+            reason = f"{variable}: {PREFIX}{name.upper()} is set too; set one of them"
+            problems.append(Problem("#" + variable, path, reason, "setting_twice"))
+            continue
+        try:
+            # Editors end a file with a line break, which no secret does.
+            values[name] = Path(path).read_text("utf-8").rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+            reason = f"{variable}: cannot read {path!r}: {why}"
+            problems.append(Problem("#" + variable, path, reason, "setting_file"))
+
+
+def _kafka_problems(settings: Settings) -> list[Problem]:
+    """Tell which settings of Kafka do not go together: one would be without effect."""
+    protocol = settings.kafka_security_protocol
+    sasl, tls = protocol.startswith("SASL_"), protocol.endswith("SSL")
+    needed = {"kafka_sasl_username", "kafka_sasl_password"} if sasl else set()
+    useless: set[str] = set()
+    if not sasl:
+        useless |= {"kafka_sasl_username", "kafka_sasl_password"}
+    if not tls:
+        useless |= {"kafka_ssl_cafile", "kafka_ssl_certfile", "kafka_ssl_keyfile"}
+    if settings.kafka_ssl_keyfile:
+        needed.add("kafka_ssl_certfile")
+    found = []
+    for name in sorted(needed | useless):
+        given, variable = bool(getattr(settings, name)), PREFIX + name.upper()
+        if given and name in useless:
+            reason = (
+                f"{variable}: has no effect with ANNOLOG_KAFKA_SECURITY_PROTOCOL"
+                f"={protocol}; set that to what the brokers' listener has"
+            )
+        elif not given and name in needed - useless:
+            right = Settings.model_fields[name].description
+            reason = f"{variable}: is missing; it should be {right}"
+        else:
+            continue
+        found.append(Problem("#" + variable, None, reason, "setting_missing"))
+    return found
 
 
 def is_loopback(host: str) -> bool:
@@ -374,7 +478,9 @@ def _unknown(name: str, known: Sequence[str], place: str = "") -> Problem:
 
 def _wrong(name: str, value: object) -> Problem:
     shown = value
-    if name == "database_url":
+    if name in _SECRET_FILES.values():
+        shown = "***"
+    elif name == "database_url":
         shown = without_password(str(value))
     elif name == "butler_uris":
         shown = ",".join(map(without_password, str(value).split(",")))

@@ -1,11 +1,24 @@
-"""The Kafka broker of a test session, which tests may kill and start again."""
+"""The Kafka brokers of tests: one of the session, and one that lets in a few only."""
 
 import signal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from kafka import KafkaAdminClient
+from kafka.admin import (
+    ACL,
+    ACLOperation,
+    ACLPermissionType,
+    ACLResourcePatternType,
+    ResourcePattern,
+    ResourceType,
+)
+
 from annolog.local.jars import default_cache, find_jars, find_java
-from annolog.local.kafka import Broker
+from annolog.local.kafka import LOOPBACK, Broker, Ports, free_ports
 from annolog.local.processes import Child
+from tests.support.certificates import Authority, Certificate
 
 
 class KafkaServer:
@@ -45,3 +58,138 @@ class KafkaServer:
     def _signal(self, number: signal.Signals) -> None:
         if self._child is not None and self._child.exit_code() is None:
             self._child.send(number)
+
+
+USER, PASSWORD = "annolog", "swordfish"
+
+_LISTENERS = {
+    "TLS": "SSL",  # lets in whoever comes, as nobody
+    "SCRAM": "SASL_SSL",
+    "CLEAR": "SASL_PLAINTEXT",
+    "MUTUAL": "SSL",  # wants a certificate of the client
+    "OTHERNAME": "SSL",  # its certificate is made out to another host
+    "EXPIRED": "SSL",
+    "LAX": "SSL",  # its certificate lacks what Strimzi's lack
+}
+_LOGIN = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
+
+
+@dataclass(frozen=True, slots=True)
+class Certificates:
+    """Who signed what.
+
+    Attributes
+    ----------
+    authority
+        The one that broker and clients trust.
+    stranger
+        One that nobody trusts.
+    client, expired, foreign
+        Certificates of our user: a good one, and two that are none.
+    """
+
+    authority: Authority
+    stranger: Authority
+    client: Certificate
+    expired: Certificate
+    foreign: Certificate
+
+
+class SecuredKafka(KafkaServer):
+    """A broker with a listener for each way of letting clients in.
+
+    Only `PLAINTEXT` (`bootstrap`) is open: whoever comes there may do everything, so
+    that tests can grant rights to `USER`.
+    """
+
+    def __init__(self, home: Path) -> None:
+        folder = home / "certificates"
+        folder.mkdir(parents=True)
+        own, stranger = Authority(folder, "own"), Authority(folder, "stranger")
+        self.certificates = Certificates(
+            own,
+            stranger,
+            own.sign(USER),
+            own.sign(f"{USER}.expired", days=-1),
+            stranger.sign(USER),
+        )
+        self._server = {
+            "": own.sign("broker"),
+            "OTHERNAME": own.sign("other", names="DNS:kafka.example"),
+            "EXPIRED": own.sign("old", days=-1),
+            "LAX": own.sign("lax", lax=True),
+        }
+        self._ports = dict(zip(_LISTENERS, free_ports(len(_LISTENERS)), strict=True))
+        self._broker = Broker(
+            home,
+            java=find_java(),
+            jars=find_jars(default_cache()),
+            configure=self._properties,
+            format_with=self._users(),
+        )
+        self._child = None
+
+    def at(self, listener: str) -> str:
+        """Give the address of one of `_LISTENERS`, or of PLAINTEXT."""
+        if listener == "PLAINTEXT":
+            return self.bootstrap
+        return f"{LOOPBACK}:{self._ports[listener]}"
+
+    def allow(self, resource: str, name: str, *operations: str) -> None:
+        """Grant rights to `USER` on a topic ("TOPIC") or another resource."""
+        pattern = ResourcePattern(
+            ResourceType[resource], name, ACLResourcePatternType.LITERAL
+        )
+        admin = KafkaAdminClient(bootstrap_servers=self.bootstrap)
+        try:
+            admin.create_acls(
+                [
+                    ACL(
+                        f"User:{USER}",
+                        "*",
+                        ACLOperation[operation],
+                        ACLPermissionType.ALLOW,
+                        pattern,
+                    )
+                    for operation in operations
+                ]
+            )
+        finally:
+            admin.close()
+
+    @staticmethod
+    def _users() -> Sequence[str]:
+        return ("--add-scram", f"SCRAM-SHA-512=[name={USER},password={PASSWORD}]")
+
+    def _properties(self, ports: Ports) -> Mapping[str, str]:
+        plain = f"PLAINTEXT://{LOOPBACK}:{ports.broker}"
+        more = [f"{name}://{self.at(name)}" for name in _LISTENERS]
+        protocols = {"PLAINTEXT": "PLAINTEXT", "CONTROLLER": "PLAINTEXT", **_LISTENERS}
+        listeners = [plain, *more, f"CONTROLLER://{LOOPBACK}:{ports.controller}"]
+        found = {
+            "listeners": ",".join(listeners),
+            "advertised.listeners": ",".join([plain, *more]),
+            "listener.security.protocol.map": ",".join(
+                f"{name}:{protocol}" for name, protocol in protocols.items()
+            ),
+            "sasl.enabled.mechanisms": "SCRAM-SHA-512",
+            "ssl.truststore.type": "PEM",
+            "ssl.truststore.location": str(self.certificates.authority.file),
+            "ssl.keystore.type": "PEM",
+            "ssl.keystore.location": str(self._server[""].both),
+            "listener.name.mutual.ssl.client.auth": "required",
+            "ssl.principal.mapping.rules": "RULE:^CN=([^,]+).*$/$1/,DEFAULT",
+            "authorizer.class.name": (
+                "org.apache.kafka.metadata.authorizer.StandardAuthorizer"
+            ),
+            "super.users": "User:ANONYMOUS",
+        }
+        for name in ("SCRAM", "CLEAR"):
+            place = f"listener.name.{name.lower()}.scram-sha-512.sasl.jaas.config"
+            found[place] = _LOGIN
+        for name, certificate in self._server.items():
+            if name:
+                place = f"listener.name.{name.lower()}.ssl.keystore"
+                found[f"{place}.type"] = "PEM"
+                found[f"{place}.location"] = str(certificate.both)
+        return found

@@ -5,7 +5,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from tests.support import log
 
@@ -26,7 +28,13 @@ class RelayProcess:
     """
 
     def __init__(
-        self, database_url: str, bootstrap: str, prefix: str, out: Path
+        self,
+        database_url: str,
+        bootstrap: str,
+        prefix: str,
+        out: Path,
+        *,
+        more: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._environment = {
             **os.environ,
@@ -35,6 +43,7 @@ class RelayProcess:
             "ANNOLOG_KAFKA_BOOTSTRAP": bootstrap,
             "ANNOLOG_KAFKA_TOPIC_PREFIX": prefix,
             "ANNOLOG_SITE_ID": log.SITE_ID,
+            **more,
         }
         self._out = out
         self._process: subprocess.Popen[bytes] | None = None

@@ -8,10 +8,11 @@ from typing import Any
 import click
 
 from annolog import settings
+from annolog.cli import brokers
 from annolog.domain.errors import AnnologError
 from annolog.domain.events import Event
 from annolog.stream.consume import Start, Until, follow
-from annolog.stream.topics import Access, Topics
+from annolog.stream.topics import Topics
 
 _SHOWN_TARGETS = 3
 _SHOWN_TEXT = 60
@@ -73,10 +74,11 @@ def consume(
         )
     topics = Topics.named(chosen.kafka_topic_prefix)
     name = topics.changes if topic == "changes" else topics.targets
+    access = brokers.access(chosen, bootstrap)
     try:
         # Closed at once, not when the generator is collected: it ends a connection.
         with contextlib.closing(
-            follow(Access(bootstrap), name, start=start, until=Until(idle=timeout))
+            follow(access, name, start=start, until=Until(idle=timeout))
         ) as received:
             for count, one in enumerate(received, start=1):
                 if as_json:

@@ -3,9 +3,10 @@
 import click
 
 from annolog import settings
+from annolog.cli import brokers
 from annolog.stream import relay as stream_relay
 from annolog.stream.relay import RelayConfig
-from annolog.stream.topics import Access, Topics
+from annolog.stream.topics import Topics
 
 
 @click.command("relay")
@@ -19,7 +20,9 @@ def relay(replication: int | None) -> None:
     """Publish the log to Kafka until stopped.
 
     Ends with 0 when asked to (SIGTERM, SIGINT), with 1 when it should be started
-    again, and with 3 when log and topic contradict each other and a person must look.
+    again (so also where the broker does not let us in: rights and passwords may come
+    later), with 2 when a setting or a file that it names is wrong, and with 3 when log
+    and topic contradict each other and a person must look.
     """
     chosen = settings.load()
     if not chosen.kafka_bootstrap:
@@ -33,7 +36,7 @@ def relay(replication: int | None) -> None:
     stream_relay.main(
         RelayConfig(
             chosen.database_url,
-            Access(chosen.kafka_bootstrap),
+            brokers.access(chosen),
             chosen.site_id,
             Topics.named(chosen.kafka_topic_prefix),
             replication=replication,

@@ -8,7 +8,7 @@ import base64
 import contextlib
 import secrets
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,13 +46,28 @@ class Broker:
         The program `java`.
     jars
         The directory of the jars, checked.
+    configure
+        Gives further properties, or others, for the ports of a start; None: the
+        plain node on loopback.
+    format_with
+        Further words for the formatting of its storage.
     """
 
-    def __init__(self, home: Path, *, java: Path, jars: Path) -> None:
+    def __init__(
+        self,
+        home: Path,
+        *,
+        java: Path,
+        jars: Path,
+        configure: Callable[[Ports], Mapping[str, str]] | None = None,
+        format_with: Sequence[str] = (),
+    ) -> None:
         self._home = home.absolute()
         self._directory = self._home / "kafka"
         self._java = java
         self._jars = jars
+        self._configure = configure
+        self._format_with = tuple(format_with)
         self._ports: Ports | None = None
 
     @property
@@ -118,7 +133,10 @@ class Broker:
         return ports
 
     def _write_properties(self, ports: Ports) -> None:
-        lines = (f"{k}={v}\n" for k, v in properties(self._data, ports).items())
+        wanted = dict(properties(self._data, ports))
+        if self._configure is not None:
+            wanted |= self._configure(ports)
+        lines = (f"{k}={v}\n" for k, v in wanted.items())
         (self._directory / "server.properties").write_text("".join(lines), "utf-8")
         log = (SHIPPED / "log4j2.properties").read_bytes()
         (self._directory / "log4j2.properties").write_bytes(log)
@@ -142,6 +160,7 @@ class Broker:
                 *words,
                 "-c",
                 str(self._directory / "server.properties"),
+                *self._format_with,
             ),
             timeout=START_PATIENCE,
         )

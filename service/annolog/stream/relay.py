@@ -29,6 +29,7 @@ from kafka.errors import (
     InvalidProducerEpochError,
     KafkaError,
     ProducerFencedError,
+    TransactionalIdAuthorizationFailedError,
 )
 from kafka.producer.future import FutureRecordMetadata
 
@@ -49,7 +50,7 @@ from annolog.storage.database import (
     ensure_site,
     is_current,
 )
-from annolog.stream.topics import Access, Topics, ensure, reachable
+from annolog.stream.topics import Access, TopicError, Topics, ensure, reachable
 
 LEASE = "relay"
 """Name of the lease that lets one relay work and others wait."""
@@ -231,9 +232,10 @@ class Publisher:
 
     def __init__(self, access: Access, topics: Topics, site_id: str) -> None:
         self._topics = topics
+        name = f"annolog-relay-{site_id}"
         self._producer = KafkaProducer(
             **{
-                "transactional_id": f"annolog-relay-{site_id}",
+                "transactional_id": name,
                 "transaction_timeout_ms": 30_000,
                 # flush() shall make one batch a partition.
                 "linger_ms": 1000,
@@ -249,7 +251,13 @@ class Publisher:
                 **access.arguments(),
             }
         )
-        self._producer.init_transactions()
+        try:
+            self._producer.init_transactions()
+        except TransactionalIdAuthorizationFailedError as error:
+            raise TopicError(
+                f"the broker forbids us the transactional id {name}: our user needs"
+                " Describe and Write on it"
+            ) from error
 
     def publish(self, cycle: changes.Cycle) -> None:
         """Publish a cycle as one transaction; any exception ends this publisher."""

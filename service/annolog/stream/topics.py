@@ -6,19 +6,22 @@
 
 import logging
 import socket
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource
 from kafka.errors import (
+    AuthorizationError,
     KafkaError,
+    KafkaTimeoutError,
     TopicAlreadyExistsError,
-    TopicAuthorizationFailedError,
 )
 
 from annolog.domain.errors import AnnologError, UnavailableError
+from annolog.stream.entrance import RefusedError, try_entrance
+from annolog.stream.security import Security
 
 PREFIX = "lsst.annolog"
 """Rubin's convention is lsst.{system}.{topic}; neither site nor version is named."""
@@ -36,6 +39,9 @@ TARGETS_CONFIG = {
     "segment.ms": "86400000",
 }
 """Tombstones stay readable for a week, each state for an hour."""
+
+NEEDED = ("Describe", "Read", "Write")
+"""What a relay must be allowed on both topics; it reads its position back."""
 
 _log = logging.getLogger("annolog.stream")
 
@@ -64,11 +70,30 @@ class Access:
     bootstrap
         host:port, several by comma.
     options
-        Further options of kafka-python (`security_protocol`, `sasl_mechanism`, ...).
+        Further options of kafka-python (`security_protocol`, `sasl_mechanism`, ...);
+        there may be a password among them.
     """
 
     bootstrap: str
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def secured(cls, bootstrap: str, security: Security) -> "Access":
+        """Give the access by what the brokers' listener asks for; reads its files.
+
+        Parameters
+        ----------
+        bootstrap
+            host:port, several by comma.
+        security
+            Protocol, password and certificates.
+
+        Raises
+        ------
+        SecurityError
+            If a file cannot be used.
+        """
+        return cls(bootstrap, security.options())
 
     def arguments(self) -> dict[str, Any]:
         """Give the arguments that every client of kafka-python takes."""
@@ -108,16 +133,44 @@ def reachable(access: Access, seconds: float = 2.0) -> bool:
         except OSError:
             continue
         except ValueError:
-            raise BrokerAwayError(
-                f"{server!r} is no address of a broker; write host:port"
-            ) from None
+            raise _no_address(server) from None
     return False
 
 
 def demand_reachable(access: Access) -> None:
-    """Raise `BrokerAwayError` in plain words if no broker takes connections."""
-    if not reachable(access):
-        raise BrokerAwayError(f"no Kafka broker answers at {access.bootstrap}")
+    """See that a broker takes connections and lets us in. Blocks.
+
+    Parameters
+    ----------
+    access
+        The brokers; one of them is enough.
+
+    Raises
+    ------
+    BrokerAwayError
+        If nobody answers.
+    RefusedError
+        If those that answer do not let us in, with the reason in plain words.
+    """
+    refused: RefusedError | None = None
+    for server in access.arguments()["bootstrap_servers"]:
+        try:
+            try_entrance(server, access.options)
+        except OSError:
+            continue
+        except ValueError:
+            raise _no_address(server) from None
+        except RefusedError as error:
+            refused = refused or error
+        else:
+            return
+    if refused is not None:
+        raise refused
+    raise BrokerAwayError(f"no Kafka broker answers at {access.bootstrap}")
+
+
+def _no_address(server: str) -> BrokerAwayError:
+    return BrokerAwayError(f"{server!r} is no address of a broker; write host:port")
 
 
 def ensure(access: Access, topics: Topics, *, replication: int | None = None) -> None:
@@ -136,6 +189,8 @@ def ensure(access: Access, topics: Topics, *, replication: int | None = None) ->
     ------
     BrokerAwayError
         If no broker answers in Kafka's protocol.
+    RefusedError
+        If it does not let us in.
     TopicError
         If a topic may not be made or read, or would lose events as it is.
     """
@@ -160,10 +215,10 @@ def ensure(access: Access, topics: Topics, *, replication: int | None = None) ->
         _verify(admin, topics, there)
         _create_missing(admin, topics, replication, there)
         _verify(admin, topics, topics.configs())
-    except TopicAuthorizationFailedError as error:
+    except AuthorizationError as error:
         raise TopicError(
-            f"the broker forbids us {topics.changes} or {topics.targets}: our user"
-            " needs Create or an administrator's topics, and Describe, Read and Write"
+            f"the broker forbids us {topics.changes} or {topics.targets}"
+            f" ({type(error).__name__}): our user needs {', '.join(NEEDED)} on both"
         ) from error
     finally:
         admin.close()
@@ -190,10 +245,47 @@ def _create_missing(
                 wait_for_metadata=True,
             )
         except TopicAlreadyExistsError:
-            # Somebody else made it meanwhile; `_verify` looks at it.
-            admin.wait_for_topics([name])
+            # Somebody else made it meanwhile, and `_verify` looks at it; or it was
+            # there and we may not see it.
+            _wait_to_see(admin, name)
+        except KafkaTimeoutError as error:
+            raise _unseen(name) from error
+        except AuthorizationError as error:
+            raise TopicError(
+                f"there is no topic {name} that we may see, and we may not make it: our"
+                " user needs Create and Describe on it, or an administrator makes it,"
+                f" with {PARTITIONS} partitions and {_words(config)}"
+            ) from error
         else:
             _log.info("made topic %s with %d partitions", name, PARTITIONS)
+
+
+def _wait_to_see(admin: KafkaAdminClient, name: str) -> None:
+    try:
+        admin.wait_for_topics([name])
+    except KafkaTimeoutError as error:
+        raise _unseen(name) from error
+
+
+def _unseen(name: str) -> TopicError:
+    return TopicError(
+        f"topic {name} is there and we may not see it: our user needs"
+        f" {', '.join(NEEDED)} on it"
+    )
+
+
+def _words(config: Mapping[str, str]) -> str:
+    return ", ".join(f"{setting}={value}" for setting, value in config.items())
+
+
+def _verify_rights(name: str, granted: Sequence[str]) -> None:
+    """See that all that is needed is granted; empty where the broker does not say."""
+    missing = [right for right in NEEDED if right.upper() not in granted]
+    if granted and missing:
+        raise TopicError(
+            f"the broker forbids us to use topic {name}: our user needs"
+            f" {' and '.join(missing)} on it"
+        )
 
 
 def _verify(admin: KafkaAdminClient, topics: Topics, there: Collection[str]) -> None:
@@ -208,6 +300,16 @@ def _verify(admin: KafkaAdminClient, topics: Topics, there: Collection[str]) -> 
                 f"topic {name} has {count} partitions and must have {PARTITIONS}:"
                 " order would break; make it anew or choose another prefix"
             )
+        _verify_rights(name, described.get("authorized_operations") or ())
+        if "DESCRIBE_CONFIGS" not in described.get("authorized_operations", ()):
+            _log.warning(
+                "topic %s: our user lacks DescribeConfigs, so it is not known whether"
+                " it is kept as it must be (%s)",
+                name,
+                _words(wanted.pop(name)),
+            )
+    if not wanted:
+        return
     resources = [ConfigResource("TOPIC", name) for name in wanted]
     found = admin.describe_configs(resources, config_filter="all")["topic"]
     for name, config in wanted.items():
