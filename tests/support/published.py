@@ -27,7 +27,7 @@ from annolog.domain.entries import (
 from annolog.domain.events import Event, change_event, state_event
 from annolog.domain.instruments import Instrument
 from annolog.storage import changes
-from annolog.storage.changes import Bounds
+from annolog.storage.changes import Bounds, Cycle
 from annolog.storage.database import Connection
 from tests.support import log
 from tests.support.service import Service, Shown, service
@@ -43,16 +43,20 @@ class Published:
     ----------
     changes, states
         The events of both topics, in the order of their publishing.
+    cycles
+        The cycles that they came with.
     """
 
     conn: Connection
     after: int = 0
+    cycles: list[Cycle] = field(default_factory=list)
     changes: list[Event] = field(default_factory=list)
     states: list[Event] = field(default_factory=list)
 
     async def go_on(self) -> None:
         """Take what is new, as one cycle."""
         cycle = await changes.cycle(self.conn, self.after, BOUNDS)
+        self.cycles.append(cycle)
         self.changes += map(change_event, cycle.changes)
         self.states += map(state_event, cycle.states)
         if cycle.changes:

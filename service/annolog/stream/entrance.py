@@ -78,7 +78,7 @@ def try_entrance(address: str, options: Mapping[str, Any]) -> None:
     Parameters
     ----------
     address
-        host:port.
+        Host and port, with a colon between.
     options
         Options of kafka-python, as `security.Security.options` gives them.
 

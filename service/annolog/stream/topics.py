@@ -84,7 +84,7 @@ class Access:
         Parameters
         ----------
         bootstrap
-            host:port, several by comma.
+            As above.
         security
             Protocol, password and certificates.
 
