@@ -14,7 +14,9 @@ from kafka.admin import (
     ResourcePattern,
     ResourceType,
 )
+from typing_extensions import override
 
+from annolog.local.errors import LocalError
 from annolog.local.jars import default_cache, find_jars, find_java
 from annolog.local.kafka import LOOPBACK, Broker, Ports, free_ports
 from annolog.local.processes import Child
@@ -119,7 +121,7 @@ class SecuredKafka(KafkaServer):
             "EXPIRED": own.sign("old", days=-1),
             "LAX": own.sign("lax", lax=True),
         }
-        self._ports = dict(zip(_LISTENERS, free_ports(len(_LISTENERS)), strict=True))
+        self._ports: dict[str, int] = {}
         self._broker = Broker(
             home,
             java=find_java(),
@@ -128,6 +130,15 @@ class SecuredKafka(KafkaServer):
             format_with=self._users(),
         )
         self._child = None
+
+    @override
+    def start(self) -> None:
+        """Start it; its listeners have other ports each time."""
+        try:
+            super().start()
+        except LocalError:
+            # Of so many ports somebody may have taken one meanwhile.
+            super().start()
 
     def at(self, listener: str) -> str:
         """Give the address of one of `_LISTENERS`, or of PLAINTEXT."""
@@ -162,6 +173,8 @@ class SecuredKafka(KafkaServer):
         return ("--add-scram", f"SCRAM-SHA-512=[name={USER},password={PASSWORD}]")
 
     def _properties(self, ports: Ports) -> Mapping[str, str]:
+        found_ports = free_ports(len(_LISTENERS))
+        self._ports = dict(zip(_LISTENERS, found_ports, strict=True))
         plain = f"PLAINTEXT://{LOOPBACK}:{ports.broker}"
         more = [f"{name}://{self.at(name)}" for name in _LISTENERS]
         protocols = {"PLAINTEXT": "PLAINTEXT", "CONTROLLER": "PLAINTEXT", **_LISTENERS}
