@@ -54,7 +54,7 @@ class Runtime:
     lane
         The way of all writes.
     feed
-        Knows when the log has grown.
+        Follows the log, for all who wait for it to grow.
     resolver
         Finds targets by their names.
     messages
@@ -154,7 +154,7 @@ async def opened(
             new_id=new_id,
             observe=observe,
         )
-        feed = Feed(url)
+        feed = Feed(url, reads)
         await stack.enter_async_context(lane.running())
         resolver = Resolver(reads, work, lane.known_keys)
         registries = Registries(butlers, reads, work, lane)

@@ -84,6 +84,45 @@ async def test_waiting_ends_empty(client: httpx.AsyncClient) -> None:
     assert 0.2 < time.monotonic() - began < 3
 
 
+async def test_waiting_gives_the_same_pages_as_not_waiting(
+    client: httpx.AsyncClient, conn: asyncpg.Connection
+) -> None:
+    await log.append_many(conn, 9)
+    await log.append(conn, instrument="LATISS")
+    await get(client, after=10, wait=0.5)
+    for query in (
+        {"limit": 4},
+        {"after": 3, "limit": 4},
+        {"after": 8},
+        {"instrument": "LATISS"},
+        {"kind": "policy"},
+        {"after": 99},
+    ):
+        waited = await get(client, wait=0.2, **query)
+        assert waited == await get(client, **query), query
+
+
+async def test_who_waits_from_ahead_learns_where_the_log_is(
+    client: httpx.AsyncClient, conn: asyncpg.Connection
+) -> None:
+    await log.append_many(conn, 3)
+    answer = await get(client, after=5, wait=0.1)
+    assert answer == {"items": [], "head": 3, "next_after": 5}
+
+
+async def test_words_that_were_redacted_are_given_to_nobody_who_waits(
+    client: httpx.AsyncClient, conn: asyncpg.Connection
+) -> None:
+    waiting = asyncio.create_task(get(client, wait=20))
+    number = await log.append(conn, text="secret")
+    assert "secret" in str(await waiting)
+    await conn.execute("update record set body = $1", b'{"text":""}')
+    waiting = asyncio.create_task(get(client, after=number, wait=20))
+    await log.append(conn, kind="redaction")
+    await waiting
+    assert "secret" not in str(await get(client, wait=1))
+
+
 async def test_a_filter_waits_on_for_what_it_wants(
     client: httpx.AsyncClient, conn: asyncpg.Connection
 ) -> None:

@@ -32,7 +32,7 @@ async def handlers(
         known = await entries.read(connection)
     site = Site("summit", "0a1b2c3d", 1)
     lane = Lane(reads, Origin("summit", "0a1b2c3d"), known, now=now, new_id=new_id)
-    feed = Feed(database_url)
+    feed = Feed(database_url, reads)
     feed.start()
     resolver = Resolver(reads, reads, lane.known_keys)
     butlers = Registries((), reads, reads, lane)

@@ -12,12 +12,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from annolog.api.contract import ANY, contract
 from annolog.api.parameters import read_query
-from annolog.domain.events import change_event
 from annolog.domain.queries import Word
 from annolog.runtime import Runtime
 from annolog.storage import changes
-from annolog.storage.database import Pool, reading
-from annolog.stream.feed import Feed
+from annolog.storage.database import reading
+from annolog.stream.tail import Bounds, Entry, Page, Selection
 
 MAX_LIMIT = 1000
 """Changes of one answer."""
@@ -75,43 +74,55 @@ async def list_changes(
 ) -> Response[bytes]:
     """Answer with a page of the log."""
     wanted = read_query(request, Wanted)
-    found, head = await _wait_for(runtime.reads, runtime.feed, wanted)
-    items = b",".join(
-        change_event(change, whole=wanted.whole).structured()
-        for change in found.changes
-    )
+    found = await _wait_for(runtime, wanted)
+    if found.next_after > runtime.feed.head:
+        # Only the database can say whether the log went back, or another process told
+        # the caller of what this one has not heard of yet.
+        async with reading(runtime.reads) as conn:
+            runtime.feed.heard(await changes.head(conn))
     content = b'{"items":[%b],"head":%d,"next_after":%d}'
     return Response(
-        content % (items, head, found.next_after), media_type=MediaType.JSON
+        content % (found.items, runtime.feed.head, found.next_after),
+        media_type=MediaType.JSON,
     )
 
 
-async def _wait_for(
-    reads: Pool, feed: Feed, wanted: Wanted
-) -> tuple[changes.Page, int]:
+async def _wait_for(runtime: Runtime, wanted: Wanted) -> Page:
     """Read until something is found or time is up; hold no connection meanwhile."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + wanted.wait
     after = wanted.after
     while True:
-        async with reading(reads) as conn:
-            found = await changes.read(
-                conn,
-                after,
-                wanted.limit,
-                kind=wanted.kind,
-                instrument=wanted.instrument,
-                max_bytes=MAX_BYTES,
-            )
-            # Asked last, so that it is never below what was found.
-            head = await changes.head(conn)
-        feed.heard(head)
+        found = await _read(runtime, wanted, after)
         after = found.next_after
         left = deadline - loop.time()
-        if found.changes or left <= 0 or feed.closed:
-            return found, head
-        if after >= head:
-            await feed.wait(after, left)
+        if found.entries or left <= 0 or runtime.feed.closed:
+            return found
+        if not found.more:
+            await runtime.feed.wait(after, left)
+
+
+async def _read(runtime: Runtime, wanted: Wanted, after: int) -> Page:
+    feed = runtime.feed
+    if wanted.wait and not wanted.whole:
+        selection = Selection(wanted.kind, wanted.instrument)
+        return await feed.page(after, selection, Bounds(wanted.limit, MAX_BYTES))
+    # Who does not wait gets what the database has: also what another process wrote a
+    # moment ago, which this one may not have heard of.
+    async with reading(runtime.reads) as conn:
+        found = await changes.read(
+            conn,
+            after,
+            wanted.limit,
+            kind=wanted.kind,
+            instrument=wanted.instrument,
+            max_bytes=MAX_BYTES,
+        )
+        # Asked last, so that it is never below what was found.
+        head = await changes.head(conn)
+    feed.heard(head)
+    entries = tuple(Entry(change, whole=wanted.whole) for change in found.changes)
+    return Page(entries, found.next_after, more=found.next_after < head)
 
 
 HANDLERS = [list_changes]
