@@ -26,6 +26,7 @@ from annolog.api import (
     problems,
     reviews,
     schemas,
+    stream,
     targets,
     vocabulary,
 )
@@ -50,6 +51,7 @@ from annolog.settings import Settings
 from annolog.storage import tokens
 from annolog.storage.changes import Lag
 from annolog.storage.database import begin, reading
+from annolog.stream.seats import Seats
 
 MAX_BODY = 20 * 1024 * 1024
 """Bytes that the framework lets through; each route has its own, lower limit."""
@@ -80,6 +82,7 @@ def create_app(settings: Settings) -> Litestar:
             *nights.HANDLERS,
             *changes.HANDLERS,
             *schemas.HANDLERS,
+            *stream.HANDLERS,
             *vocabulary.HANDLERS,
             *me.HANDLERS,
             *openapi.HANDLERS,
@@ -109,7 +112,13 @@ def create_app(settings: Settings) -> Litestar:
         logging_config=None,
     )
     install(application, metrics)
+    # For the server, which knows earlier than the lifespan that the end has come.
+    application.state.end_waiting = parts.end_waiting
     return application
+
+
+def _counted(seats: Seats) -> tuple[int, int, int]:
+    return len(seats), seats.sent, seats.dropped
 
 
 def _token_book(runtime: Runtime) -> TokenBook:
@@ -183,6 +192,7 @@ class _Parts:
                 butlers=runtime.registries.states,
             )
             self._metrics.watch_queue(lambda: float(runtime.lane.waiting))
+            self._metrics.watch_streams(lambda: _counted(runtime.feed.seats))
             flusher = asyncio.create_task(_flush(book), name="tokens")
             yield
             flusher.cancel()
@@ -193,6 +203,10 @@ class _Parts:
         self._metrics.turn(seen.works, seen.seconds)
         if self._runtime is not None:
             self._runtime.feed.heard(seen.head)
+
+    def end_waiting(self) -> None:
+        if self._runtime is not None:
+            self._runtime.feed.end()
 
     @property
     def runtime(self) -> Runtime:

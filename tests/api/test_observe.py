@@ -75,6 +75,7 @@ def log() -> Log:
 def client(log: Log) -> Iterator[TestClient[Litestar]]:
     metrics = Metrics()
     metrics.watch_queue(lambda: 3)
+    metrics.watch_streams(lambda: (2, 40, 1))
     metrics.turn(40, 0.004)
     with create_test_client(
         [target, page, fault, metrics_route(metrics, log)],
@@ -147,6 +148,9 @@ def test_the_log_and_the_lane_are_measured(
         "annolog_log_head 17.0",
         "annolog_relay_lag_changes 5.0",
         "annolog_relay_lag_seconds 2.5",
+        "annolog_streams_open 2.0",
+        "annolog_stream_events_total 40.0",
+        "annolog_streams_dropped_total 1.0",
     ):
         assert line in answer.text.splitlines(), line
     log.away = True

@@ -49,6 +49,8 @@ OPERATIONS = [
     for path, item in DOCUMENT["paths"].items()
     for method in item
     if method in {"get", "post", "patch", "put", "delete"}
+    # It has no end, so its answers cannot be awaited.
+    and path != "/annolog/v1/stream"
 ]
 
 

@@ -12,7 +12,7 @@ No header, query or body is ever logged: they may hold secrets.
 import logging
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from time import perf_counter
 
 import structlog
@@ -28,6 +28,9 @@ from prometheus_client import (
     Histogram,
     exposition,
 )
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from typing_extensions import override
 
 from annolog.api.logs import ACCESS, AccessLine, AskedFor
 from annolog.domain.errors import UnavailableError
@@ -169,6 +172,17 @@ class Metrics:
         """
         self._queue.set_function(length)
 
+    def watch_streams(self, count: Callable[[], tuple[int, int, int]]) -> None:
+        """Ask for the streams at each scrape.
+
+        Parameters
+        ----------
+        count
+            Gives how many are open, how many events were sent over all ever, and how
+            many were closed because their clients took nothing.
+        """
+        self.registry.register(_Streams(count))
+
     def log(self, head: int, lag: Lag) -> None:
         """Take over what the database says of the log.
 
@@ -197,6 +211,26 @@ class Metrics:
             UTF-8.
         """
         return exposition.generate_latest(self.registry)
+
+
+class _Streams(Collector):
+    """The streams, counted where they are and only read here."""
+
+    def __init__(self, count: Callable[[], tuple[int, int, int]]) -> None:
+        self._count = count
+
+    @override
+    def collect(self) -> Iterator[Metric]:
+        is_open, sent, dropped = self._count()
+        yield GaugeMetricFamily("annolog_streams_open", "Open streams.", is_open)
+        yield CounterMetricFamily(
+            "annolog_stream_events", "Events sent over all streams.", sent
+        )
+        yield CounterMetricFamily(
+            "annolog_streams_dropped",
+            "Streams closed because their clients took nothing of what was sent.",
+            dropped,
+        )
 
 
 def metrics_route(

@@ -1,17 +1,22 @@
 """`annologd serve`: the HTTP service, one process."""
 
 import asyncio
+import contextlib
 import errno
 import gc
 import signal
 import socket
 import sys
+from collections.abc import Callable
+from typing import cast
 
 import click
 import uvicorn
 from litestar import Litestar
+from typing_extensions import override
 
 from annolog import settings as setting
+from annolog.api import stream
 from annolog.api.logs import configure_logs
 from annolog.api.wire import Protocol
 from annolog.app import create_app
@@ -24,6 +29,15 @@ or they would send requests into one that just closed."""
 
 LAST_REQUESTS = 10
 """Seconds that running requests have to end when the service stops."""
+
+LAST_CALL = 1.0
+"""Seconds that connections without a request stay open when the service stops: who
+sends one meanwhile is answered, and told that it is the last."""
+
+GONE = 60_000
+"""Milliseconds after which a client that acknowledges nothing is given up: one that
+lost its network says no goodbye, and its stream would be kept for a quarter of an
+hour."""
 
 BACKLOG = 2048
 """Connections that may wait to be accepted."""
@@ -49,7 +63,8 @@ def command(*, host: str | None, port: int | None) -> None:  # numpydoc ignore=P
     # of lines, after everything else was opened.
     with bind(settings.host, settings.port) as listener:
         asyncio.run(_check_database(settings.database_url, settings.site_id))
-        server = _server(create_app(settings))
+        application = create_app(settings)
+        server = _server(application, application.state.end_waiting)
         # After it: the framework brings a form of its own unless it is told not to.
         configure_logs(settings.log_format, stream=sys.stdout)
         # uvicorn ends by raising the signal again that stopped it. With the default
@@ -64,12 +79,12 @@ def command(*, host: str | None, port: int | None) -> None:  # numpydoc ignore=P
         raise SystemExit(1)
 
 
-def _server(application: Litestar) -> uvicorn.Server:
-    return uvicorn.Server(
+def _server(application: Litestar, end_waiting: Callable[[], None]) -> "_Server":
+    return _Server(
         uvicorn.Config(
             application,
             loop="uvloop",
-            http=Protocol,
+            http=_Protocol,
             ws="none",
             lifespan="on",
             log_config=None,
@@ -79,8 +94,100 @@ def _server(application: Litestar) -> uvicorn.Server:
             proxy_headers=False,
             timeout_keep_alive=KEEP_ALIVE,
             timeout_graceful_shutdown=LAST_REQUESTS,
-        )
+        ),
+        end_waiting,
     )
+
+
+class _Server(uvicorn.Server):
+    """Stops so that nobody notices who has another process to go to.
+
+    uvicorn tells the application after the last connection has closed, for which
+    streams would be waited for in vain; so they are told here.
+    """
+
+    def __init__(self, config: uvicorn.Config, end_waiting: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._end_waiting = end_waiting
+
+    @override
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for listener in sockets or ():
+            await self._stop_listening(listener)
+        # Those accepted a moment before are known after the next turns of the loop.
+        for _ in range(3):
+            await asyncio.sleep(0)
+        self._end_waiting()
+        await super().shutdown(sockets)
+
+    async def _stop_listening(self, listener: socket.socket) -> None:
+        """Close a socket, but take in all who were connected before.
+
+        The system completes connections by itself and resets those that nobody has
+        accepted when the socket closes, with the requests that they sent.
+        """
+        # The copy holds the queue open when the server lets go of it.
+        queue = listener.dup()
+        queue.setblocking(False)
+        for server in self.servers:
+            server.close()
+        listener.close()
+        arrived = []
+        with contextlib.suppress(OSError):  # BlockingIOError: that was the last one
+            while True:
+                arrived.append(queue.accept()[0])
+        queue.close()
+        loop = asyncio.get_running_loop()
+        for connection in arrived:
+            with contextlib.suppress(OSError):
+                await loop.connect_accepted_socket(self._protocol, connection)
+
+    def _protocol(self) -> "_Protocol":
+        protocol = _Protocol(self.config, self.server_state, self.lifespan.state)
+        protocol.ends = True
+        return protocol
+
+
+class _Protocol(Protocol):
+    """A connection that loses nothing at its end."""
+
+    ends = False
+    """Whether the next answer is the last one."""
+
+    @override
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._abort = cast("asyncio.Transport", transport).abort
+
+    @override
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["extensions"] = {stream.ABORT: {"call": self._abort}}
+
+    @override
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        if self.ends:
+            self.cycle.keep_alive = False
+
+    @override
+    def shutdown(self) -> None:
+        # A request may be on its way here: closing now would lose it.
+        self.ends = True
+        if self._is_idle():
+            self._unset_keepalive_if_required()
+            self.loop.call_later(LAST_CALL, self._hang_up)
+        else:
+            self.cycle.keep_alive = False
+
+    def _hang_up(self) -> None:
+        if self._is_idle():
+            self.transport.close()
+
+    def _is_idle(self) -> bool:
+        # Before the first request there is none, whatever its type says.
+        cycle: object = self.cycle
+        return cycle is None or self.cycle.response_complete
 
 
 async def _check_database(url: str, site_id: str) -> None:
@@ -129,6 +236,8 @@ def bind(host: str, port: int) -> socket.socket:
         ) from None
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; connections inherit it
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, GONE)
         listener.bind(address)
         listener.listen(BACKLOG)
     except OSError as error:

@@ -290,10 +290,10 @@ class Feed:
                 self._tail.stop()
             elif await self._read_on(conn):
                 self._wake()
-                # The first turn of the loop serves them, the second one writes.
+                # The next turns of the loop serve them, gather, and write.
                 began = thread_time()
-                await asyncio.sleep(0)
-                await asyncio.sleep(0)
+                for _ in range(3):
+                    await asyncio.sleep(0)
                 took = thread_time() - began
                 await asyncio.sleep(min(took * REST, LONGEST_REST))
                 continue
