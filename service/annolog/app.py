@@ -175,6 +175,7 @@ class _Parts:
             settings.database_url,
             settings.site_id,
             butlers=settings.butler_uris,
+            stream=bool(settings.kafka_bootstrap),
             observe=self._observe,
         ) as runtime:
             self._runtime = runtime

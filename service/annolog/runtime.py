@@ -19,11 +19,12 @@ from annolog.actions.lane import Lane, Seen
 from annolog.actions.resolve import Resolver
 from annolog.butler.registries import Registries
 from annolog.domain import records
+from annolog.domain.errors import UnavailableError
 from annolog.domain.instruments import Instruments
 from annolog.domain.records import Origin
 from annolog.domain.vocabulary import Vocabulary
-from annolog.storage import database, entries
-from annolog.storage.database import Pool, Site
+from annolog.storage import database, entries, incarnations
+from annolog.storage.database import Connection, Pool, Site
 from annolog.stream.feed import Feed
 
 _log = logging.getLogger(__name__)
@@ -105,6 +106,7 @@ async def opened(
     site_id: str,
     *,
     butlers: Sequence[str] = (),
+    stream: bool = True,
     observe: Callable[[Seen], None] = lambda _: None,
 ) -> AsyncIterator[Runtime]:
     """Open the parts of a serving process on a migrated database.
@@ -117,6 +119,9 @@ async def opened(
         Which site this is.
     butlers
         Where its butlers are, by number; empty where there is none.
+    stream
+        Whether a relay publishes the log. If so, a server that was promoted is written
+        to only after the relay has held the log against the topic.
     observe
         Is told of each turn of the lane.
 
@@ -138,12 +143,13 @@ async def opened(
         stack.push_async_callback(searches.close)
         streams = await database.pool(url, database.STREAMS)
         stack.push_async_callback(streams.close)
-        lane_pool = await database.pool(url, database.LANE)
-        stack.push_async_callback(lane_pool.close)
         async with work.acquire() as connection:
             site = await database.ensure_site(connection, site_id)
         if site.moved is not None:
             _log.warning("%s", site.moved)
+        door = _Door(stream=stream)
+        lane_pool = await database.pool(url, database.LANE, greet=door.greet)
+        stack.push_async_callback(lane_pool.close)
         async with reads.acquire() as connection:
             known = await entries.read(connection)
         lane = Lane(
@@ -154,7 +160,8 @@ async def opened(
             new_id=new_id,
             observe=observe,
         )
-        feed = Feed(url, reads)
+        feed = door.feed = Feed(url, reads)
+        door.lane = lane
         await stack.enter_async_context(lane.running())
         resolver = Resolver(reads, work, lane.known_keys)
         registries = Registries(butlers, reads, work, lane)
@@ -171,7 +178,12 @@ async def opened(
             streams,
             registries,
         )
-        await receive.records(lane, work, entry_actions.shipped())
+        try:
+            await receive.records(lane, work, entry_actions.shipped())
+        except UnavailableError as error:
+            # Reading goes on where writes are closed until an operator acts.
+            if error.reason_code not in incarnations.CODES:
+                raise
         feed.start()
         stack.push_async_callback(feed.close)
         refreshing = asyncio.create_task(
@@ -179,6 +191,35 @@ async def opened(
         )
         stack.push_async_callback(_ended, refreshing)
         yield runtime
+
+
+class _Door:
+    """Looks at each connection of the lane, for what a new one may lead to.
+
+    A database that was replaced by an older copy of itself has to be met anew: no
+    session outlives that. What this process knows to be committed then tells more
+    than any mark within the database could.
+    """
+
+    def __init__(self, *, stream: bool) -> None:
+        self._stream = stream
+        self._said: str | None = None
+        self.feed: Feed | None = None
+        self.lane: Lane | None = None
+
+    async def greet(self, connection: Connection) -> None:
+        """See whether the database is what it was; the lane reads what was found."""
+        closed = await incarnations.look(
+            connection,
+            remembered=0 if self.feed is None else self.feed.greatest,
+            stream=self._stream,
+        )
+        if closed is not None and self.lane is not None:
+            self.lane.known_keys.forget()
+        reason = None if closed is None else closed.reason
+        if reason != self._said and reason is not None:
+            _log.error("nothing can be written now: %s", reason)
+        self._said = reason
 
 
 async def _ended(task: "asyncio.Task[None]") -> None:

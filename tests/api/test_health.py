@@ -8,7 +8,7 @@ from litestar.testing import TestClient, create_test_client
 
 from annolog.api.health import ButlerState, Probe, health_routes
 from annolog.api.problems import HANDLERS
-from annolog.storage import database
+from annolog.storage import changes, database, incarnations
 from annolog.storage.database import Connection
 
 TOPIC = "lsst.annolog.changes"
@@ -61,7 +61,9 @@ async def a_log(url: str, changes: int, *, floor: int, age: str) -> None:
         age,
     )
     await connection.execute(
-        "insert into relay_floor values ($1, $2, now())", TOPIC, floor
+        "insert into relay_floor (topic, number, published_at) values ($1, $2, now())",
+        TOPIC,
+        floor,
     )
     await connection.close()
 
@@ -85,6 +87,9 @@ def test_a_fresh_database_is_ready(client: TestClient[Litestar]) -> None:
         "schema_version": database.SCHEMA,
         "schema_wanted": database.SCHEMA,
         "log_head": 0,
+        "writes": "open",
+        "writes_code": None,
+        "detail": None,
     }
     assert body["stream"]["status"] == "ok"
     assert body["stream"]["position"] is None
@@ -149,3 +154,44 @@ def test_a_butler_that_is_away_is_named_and_degrades(
         {"registry": 1, "status": "open"},
         {"registry": 3, "status": "away"},
     ]
+
+
+async def test_a_stopped_relay_and_closed_writes_say_what_to_do(
+    client: TestClient[Litestar], place: Place
+) -> None:
+    await a_log(place.url, 10, floor=10, age="1 second")
+    connection = await database.connect(place.url, database.WORK)
+    await changes.set_stopped(connection, TOPIC, "choose another prefix", 0)
+    status, body = ready(client)
+    assert (status, body["status"]) == (200, "degraded")
+    assert body["stream"]["status"] == "stopped"
+    assert body["stream"]["relay"] == "absent"
+    assert body["stream"]["detail"] == "choose another prefix"
+    assert body["stream"]["position"] == 10
+
+    await changes.take_lease(connection, changes.RELAY_LEASE, "me", 20.0)
+    await changes.set_stopped(connection, TOPIC, None, 0)
+    status, body = ready(client)
+    assert (status, body["status"]) == (200, "ready")
+    assert (body["stream"]["status"], body["stream"]["relay"]) == ("ok", "running")
+
+    await incarnations.close(connection, incarnations.WENT_BACK, "ask somebody")
+    status, body = ready(client)
+    assert (status, body["status"]) == (200, "degraded")
+    assert body["database"]["writes"] == "closed"
+    assert body["database"]["writes_code"] == "log_went_back"
+    assert body["database"]["detail"] == "ask somebody"
+    await connection.close()
+
+
+async def test_a_topic_that_was_emptied_is_named_and_degrades_nothing(
+    client: TestClient[Litestar], place: Place
+) -> None:
+    await a_log(place.url, 10, floor=7, age="1 second")
+    connection = await database.connect(place.url, database.WORK)
+    await changes.set_missing(connection, TOPIC, 7)
+    await connection.close()
+    _, body = ready(client)
+    assert body["status"] == "ready"
+    assert (body["stream"]["missing_to"], body["stream"]["position"]) == (7, 7)
+    assert "annologd replay" in body["stream"]["detail"]

@@ -17,7 +17,7 @@ from kafka import KafkaConsumer, TopicPartition
 
 from annolog.domain import schemas
 from annolog.domain.schemas import CHANGE_FILE
-from annolog.stream.relay import Publisher
+from annolog.stream.publisher import Publisher, events_of
 from annolog.stream.topics import Access, Topics, ensure
 from tests.support.postgres import PostgresServer, run_apart
 from tests.support.published import Published, everything
@@ -49,10 +49,10 @@ def stand(
     topics = Topics.named(f"oracle.{time.time_ns()}")
     access = Access(kafka_bootstrap)
     ensure(access, topics)
-    publisher = Publisher(access, topics, "oracle")
+    publisher = Publisher(access, "oracle")
     for cycle in published.cycles:
         if cycle.changes:
-            publisher.publish(cycle)
+            publisher.publish(events_of(cycle, topics))
     publisher.close()
     yield Stand(
         url,

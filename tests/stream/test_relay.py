@@ -3,83 +3,23 @@
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from itertools import count
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import asyncpg
-import pytest
-from kafka import KafkaProducer
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 
 from annolog.domain.events import MAX_EVENT_BYTES, STATE_EMPTIED
 from annolog.storage import changes
-from annolog.stream.consume import Received, Until, follow
+from annolog.stream.consume import Until, follow
 from annolog.stream.relay import STOPPED
 from annolog.stream.topics import Access, Topics, ensure
 from tests.support import log
 from tests.support.kafka import KafkaServer
-from tests.support.relay import RelayProcess
+from tests.support.relay import RelayProcess, published, wait_until_published
 
 Conn = asyncpg.Connection
-_prefixes = count()
-
-
-@pytest.fixture
-def prefix() -> str:
-    """Give topics of the test's own."""
-    return f"test{next(_prefixes)}.{time.time_ns()}"
-
-
-@pytest.fixture
-async def conn(database_url: str) -> AsyncIterator[Conn]:
-    connection = await asyncpg.connect(database_url)
-    await log.begin_site(connection)
-    yield connection
-    await connection.close()
-
-
-@pytest.fixture
-def make_relay(
-    database_url: str, kafka_bootstrap: str, prefix: str, tmp_path: Path
-) -> Iterator[Callable[[], RelayProcess]]:
-    made: list[RelayProcess] = []
-
-    def make() -> RelayProcess:
-        out = tmp_path / f"relay-{len(made)}.log"
-        made.append(RelayProcess(database_url, kafka_bootstrap, prefix, out))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.clean()
-
-
-@pytest.fixture
-def relay(make_relay: Callable[[], RelayProcess]) -> RelayProcess:
-    one = make_relay()
-    one.start()
-    return one
-
-
-async def published(bootstrap: str, topic: str) -> list[Received]:
-    """Read all that a topic has for a read_committed consumer, as it stands there."""
-
-    def read() -> list[Received]:
-        return list(
-            follow(Access(bootstrap), topic, until=Until(end=True), dedupe=False)
-        )
-
-    return await asyncio.to_thread(read)
-
-
-async def wait_until_published(
-    conn: Conn, prefix: str, number: int, seconds: float = 30
-) -> None:
-    topic = Topics.named(prefix).changes
-    deadline = time.monotonic() + seconds
-    while (await changes.floor(conn, topic) or 0) < number:
-        assert time.monotonic() < deadline, f"{number} was never published"
-        await asyncio.sleep(0.02)
 
 
 async def demand_all_once_in_order(
@@ -338,8 +278,6 @@ async def test_a_topic_with_other_partitions_gives_one_line(
     kafka_bootstrap: str,
     prefix: str,
 ) -> None:
-    from kafka import KafkaAdminClient  # noqa: PLC0415 - this test alone makes topics
-
     admin = KafkaAdminClient(bootstrap_servers=kafka_bootstrap)
     admin.create_topics(
         {f"{prefix}.changes": {"num_partitions": 2, "replication_factor": 1}},
@@ -381,3 +319,168 @@ async def test_topics_are_made_once_and_found_again(
 ) -> None:
     for _ in range(2):
         await asyncio.to_thread(ensure, Access(kafka_bootstrap), Topics.named(prefix))
+
+
+# ----------------------------------------------- topics that are not as they were
+
+
+@contextmanager
+def administering(bootstrap: str) -> Iterator[KafkaAdminClient]:
+    admin = KafkaAdminClient(bootstrap_servers=bootstrap)
+    yield admin
+    admin.close()
+
+
+def trim(bootstrap: str, topic: str, *, left: int) -> None:
+    """Remove all records but the last of each partition, as a retention does."""
+    consumer = KafkaConsumer(bootstrap_servers=bootstrap)
+    parts = [TopicPartition(topic, number) for number in range(6)]
+    begins, ends = consumer.beginning_offsets(parts), consumer.end_offsets(parts)
+    consumer.close()
+    with administering(bootstrap) as admin:
+        admin.delete_records({p: max(begins[p], ends[p] - left) for p in parts})
+
+
+def delete(bootstrap: str, *topics: str) -> None:
+    with administering(bootstrap) as admin:
+        admin.delete_topics(list(topics))
+        deadline = time.monotonic() + 10
+        while set(topics) & set(admin.list_topics()):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+async def numbers_in(bootstrap: str, topic: str) -> list[int]:
+    return sorted(one.event.number for one in await published(bootstrap, topic))
+
+
+async def test_a_log_of_two_lives_that_was_never_published_goes_out_from_its_first(
+    conn: Conn,
+    make_relay: Callable[[], RelayProcess],
+    kafka_bootstrap: str,
+    prefix: str,
+) -> None:
+    await log.append_many(conn, 3)
+    await log.begin_site(conn, first_number=1_000_000_000, incarnation="ffffffff")
+    last = await log.append(conn)
+    relay = make_relay()
+    relay.start()
+    relay.wait_for("goes on after change 0")
+    await wait_until_published(conn, prefix, last)
+    topic = Topics.named(prefix).changes
+    assert await numbers_in(kafka_bootstrap, topic) == [1, 2, 3, 1_000_000_000]
+
+
+async def test_a_trimmed_topic_goes_on_after_its_last_event(
+    conn: Conn, relay: RelayProcess, kafka_bootstrap: str, prefix: str
+) -> None:
+    topic = Topics.named(prefix).changes
+    await log.append_many(conn, 30)
+    await wait_until_published(conn, prefix, 30)
+    relay.stop()
+    # Two offsets: the last event and the marker of its transaction.
+    await asyncio.to_thread(trim, kafka_bootstrap, topic, left=2)
+    relay.start()
+    relay.wait_for("goes on after change 30")
+    await log.append_many(conn, 5)
+    await wait_until_published(conn, prefix, 35)
+    found = await numbers_in(kafka_bootstrap, topic)
+    assert found[-6:] == [30, 31, 32, 33, 34, 35]
+    assert len(set(found)) == len(found) < 35
+    assert "is not in it" not in relay.said()
+
+
+async def test_a_topic_emptied_by_its_retention_goes_on_from_the_floor_and_says_so(
+    conn: Conn, relay: RelayProcess, kafka_bootstrap: str, prefix: str
+) -> None:
+    topic = Topics.named(prefix).changes
+    await log.append_many(conn, 9)
+    await wait_until_published(conn, prefix, 9)
+    relay.stop()
+    await asyncio.to_thread(trim, kafka_bootstrap, topic, left=0)
+    relay.start()
+    relay.wait_for("goes on after change 9")
+    assert f"{topic} was emptied by its retention" in relay.said()
+    assert "annologd replay --from N --topic NEW" in relay.said()
+    assert (await changes.lag(conn, topic)).missing == 9
+    await log.append(conn)
+    await wait_until_published(conn, prefix, 10)
+    assert await numbers_in(kafka_bootstrap, topic) == [10]
+
+
+async def test_topics_deleted_while_the_relay_is_stopped_are_made_anew_and_go_on(
+    conn: Conn, relay: RelayProcess, kafka_bootstrap: str, prefix: str
+) -> None:
+    topics = Topics.named(prefix)
+    await log.append_many(conn, 9)
+    await wait_until_published(conn, prefix, 9)
+    relay.stop()
+    await asyncio.to_thread(delete, kafka_bootstrap, topics.changes, topics.targets)
+    relay.start()
+    relay.wait_for("goes on after change 9")
+    assert f"{topics.changes} is new or empty" in relay.said()
+    assert f"{topics.targets} is empty" in relay.said()
+    assert "annologd replay --states" in relay.said()
+    await log.append(conn)
+    await wait_until_published(conn, prefix, 10)
+    assert await numbers_in(kafka_bootstrap, topics.changes) == [10]
+    # The next start finds nothing new to say.
+    relay.stop()
+    relay.start()
+    relay.wait_for("goes on after change 10")
+    assert relay.said().count("is new or empty") == 1
+    assert (await changes.lag(conn, topics.changes)).missing == 9
+
+
+async def test_topics_made_anew_while_the_relay_runs_miss_nothing_new_and_it_says_so(
+    conn: Conn, relay: RelayProcess, kafka_bootstrap: str, prefix: str
+) -> None:
+    topics = Topics.named(prefix)
+    await log.append_many(conn, 40)
+    await wait_until_published(conn, prefix, 40)
+    await asyncio.to_thread(delete, kafka_bootstrap, topics.changes, topics.targets)
+    await asyncio.to_thread(ensure, Access(kafka_bootstrap), topics)
+    last = await log.append_many(conn, 40)
+    deadline = time.monotonic() + 60
+    while (await changes.floor(conn, topics.changes) or 0) < last:
+        relay.revive()
+        assert time.monotonic() < deadline, relay.said()
+        await asyncio.sleep(0.1)
+    found = await numbers_in(kafka_bootstrap, topics.changes)
+    assert found == list(range(41, last + 1))
+    missing = (await changes.lag(conn, topics.changes)).missing
+    assert missing is not None, relay.said()
+    assert missing >= 40
+    assert "is not in it" in relay.said()
+    relay.stop()
+
+
+async def test_a_topic_of_another_site_stops_the_relay(
+    conn: Conn,
+    relay: RelayProcess,
+    make_relay: Callable[..., RelayProcess],
+    prefix: str,
+) -> None:
+    await log.append_many(conn, 2)
+    await wait_until_published(conn, prefix, 2)
+    relay.stop()
+    await conn.execute("update site set site_id = 'usdf'")
+    other = make_relay(site_id="usdf")
+    other.start()
+    assert await asyncio.to_thread(other.wait) == STOPPED
+    assert "holds events of urn:annolog:summit:" in other.lines()[-1]
+    assert "choose another prefix" in other.lines()[-1]
+    stopped = (await changes.lag(conn, Topics.named(prefix).changes)).stopped
+    assert stopped is not None
+    assert "choose another prefix" in stopped
+
+
+async def test_a_log_that_shrinks_under_the_running_relay_stops_it(
+    conn: Conn, relay: RelayProcess, prefix: str
+) -> None:
+    await log.append_many(conn, 5)
+    await wait_until_published(conn, prefix, 5)
+    await conn.execute("delete from change where number > 3")
+    await changes.notify(conn, 3)
+    assert await asyncio.to_thread(relay.wait) == STOPPED
+    assert "holds change 5 and the log ends at 3" in relay.lines()[-1]

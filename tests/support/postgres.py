@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import shutil
 import signal
+import subprocess
 import time
 from collections.abc import AsyncIterator, Coroutine
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +15,7 @@ from typing import TypeVar
 
 import asyncpg
 
-from annolog.local.postgres import Postgres
+from annolog.local.postgres import Postgres, embedded_binaries
 from annolog.local.processes import Child
 
 T = TypeVar("T")
@@ -35,6 +37,7 @@ class PostgresServer:
         self._postgres = Postgres(
             home, binaries=Path(BINARIES) if BINARIES else None, durable=False
         )
+        self._data = home / "postgres" / "data"
         self._child: Child | None = None
         self._numbers = count(1)
 
@@ -82,6 +85,35 @@ class PostgresServer:
         """Remove a database and whoever is still connected to it."""
         name = url.partition("?")[0].rpartition("/")[2]
         self.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+    def dump(self, url: str, path: Path) -> None:
+        """Write a database into a file, as a backup does."""
+        self._client("pg_dump", f"--file={path}", url)
+
+    def restore(self, path: Path) -> str:
+        """Make a database out of a backup, and give its URL."""
+        url = self.create(template="template0")
+        self._client("psql", "--quiet", "--no-psqlrc", f"--file={path}", url)
+        return url
+
+    def _client(self, program: str, *arguments: str) -> None:
+        binaries = Path(BINARIES) if BINARIES else embedded_binaries()
+        subprocess.run(
+            [str(binaries / program), *arguments],
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+
+    def keep_copy(self, aside: Path) -> None:
+        """Copy the files of the stopped server, as a snapshot of a volume does."""
+        assert self._child is None
+        subprocess.run(["/bin/cp", "-a", str(self._data), str(aside)], check=True)
+
+    def put_back(self, aside: Path) -> None:
+        """Replace the files of the stopped server by those of a copy."""
+        assert self._child is None
+        shutil.rmtree(self._data)
+        subprocess.run(["/bin/cp", "-a", str(aside), str(self._data)], check=True)
 
     def execute(self, statement: str, *, database: str = "postgres") -> None:
         """Run one statement outside of any transaction."""

@@ -1,5 +1,6 @@
 """Relay processes for tests, which kill and freeze them."""
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -9,11 +10,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
+import asyncpg
+
+from annolog.storage import changes
+from annolog.stream.consume import Received, Until, follow
+from annolog.stream.topics import Access, Topics
 from tests.support import log
 
 COMMAND = """
-import logging
+import logging, os
 from annolog.cli.relay import relay
+from annolog.stream import orders
+from annolog.storage import orders as stored
+if piece := int(os.environ.get("TEST_PIECE", 0)):
+    orders.CHANGES_PIECE = stored.STATES_WINDOW = stored.SCANNED_WINDOW = piece
 logging.basicConfig(level=logging.INFO, format="%(message)s")
 relay()
 """
@@ -34,6 +44,8 @@ class RelayProcess:
         prefix: str,
         out: Path,
         *,
+        site_id: str = log.SITE_ID,
+        piece: int = 0,
         more: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._environment = {
@@ -42,7 +54,9 @@ class RelayProcess:
             "ANNOLOG_DATABASE_URL": database_url,
             "ANNOLOG_KAFKA_BOOTSTRAP": bootstrap,
             "ANNOLOG_KAFKA_TOPIC_PREFIX": prefix,
-            "ANNOLOG_SITE_ID": log.SITE_ID,
+            "ANNOLOG_SITE_ID": site_id,
+            # So small that an order takes long enough to be interrupted.
+            "TEST_PIECE": str(piece),
             **more,
         }
         self._out = out
@@ -107,3 +121,28 @@ class RelayProcess:
     def _signal(self, number: signal.Signals) -> None:
         assert self._process is not None
         self._process.send_signal(number)
+
+
+async def published(bootstrap: str, topic: str) -> list[Received]:
+    """Read all that a topic has for a read_committed consumer, as it stands there."""
+
+    def read() -> list[Received]:
+        return list(
+            follow(Access(bootstrap), topic, until=Until(end=True), dedupe=False)
+        )
+
+    return await asyncio.to_thread(read)
+
+
+async def wait_until_published(
+    conn: "asyncpg.Connection[asyncpg.Record]",
+    prefix: str,
+    number: int,
+    seconds: float = 30,
+) -> None:
+    """Wait until the relay says that it published a change."""
+    topic = Topics.named(prefix).changes
+    deadline = time.monotonic() + seconds
+    while (await changes.floor(conn, topic) or 0) < number:
+        assert time.monotonic() < deadline, f"{number} was never published"
+        await asyncio.sleep(0.02)

@@ -19,7 +19,12 @@ class ServiceProcess:
     """`annologd serve` on a port that it keeps over all its lives."""
 
     def __init__(
-        self, database_url: str, home: Path, *, site_id: str = "summit"
+        self,
+        database_url: str,
+        home: Path,
+        *,
+        site_id: str = "summit",
+        **settings: str,
     ) -> None:
         (self.port,) = free_ports(1)
         self.url = f"http://127.0.0.1:{self.port}"
@@ -29,6 +34,7 @@ class ServiceProcess:
             "ANNOLOG_SITE_ID": site_id,
             "ANNOLOG_AUTH": "none",
             "ANNOLOG_HOME": str(home),
+            **{f"ANNOLOG_{name.upper()}": value for name, value in settings.items()},
         }
         self._running: Marked | None = None
         self.earlier = ""

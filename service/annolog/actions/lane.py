@@ -145,6 +145,10 @@ class KnownKeys:
         while len(self._keys) > self.MOST:
             self._keys.popitem(last=False)
 
+    def forget(self) -> None:
+        """Know nothing: the database is not the one that was looked at."""
+        self._keys.clear()
+
 
 class Lane:
     """Queues works and runs turns, one at a time, over one connection.
@@ -345,6 +349,9 @@ class Lane:
         book, self.known = await turn.open_book(
             connection, self._origin, self.known, wants.keys
         )
+        if book.origin != self._origin:
+            self._origin = book.origin
+            self.known_keys.forget()
         rest = Wants(wants.annotations, frozenset(), wants.facts, wants.records)
         await turn.load(connection, book, rest)
         return book

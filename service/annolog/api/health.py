@@ -17,7 +17,7 @@ from litestar.openapi import ResponseSpec
 from pydantic import BaseModel, ConfigDict, Field
 
 from annolog.domain.errors import UnavailableError
-from annolog.storage import changes, database
+from annolog.storage import changes, database, incarnations, orders
 from annolog.storage.database import Connection
 
 PATIENCE = 3.0
@@ -50,6 +50,19 @@ class DatabaseHealth(BaseModel):
     log_head: int | None = Field(
         description="Greatest change number; null if not known"
     )
+    writes: Literal["open", "closed"] | None = Field(
+        description="closed: the database may have gone back, and numbers that others"
+        " have seen would be given again; null if not known"
+    )
+    writes_code: str | None = Field(
+        description="Code of the error that writers get; null if open"
+    )
+    detail: str | None = Field(
+        description="Why writes are closed, and what to do; null if open"
+    )
+
+
+StreamState: TypeAlias = Literal["ok", "behind", "stopped", "off", "unknown"]
 
 
 class StreamHealth(BaseModel):
@@ -57,9 +70,13 @@ class StreamHealth(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    status: Literal["ok", "behind", "off", "unknown"] = Field(
+    status: StreamState = Field(
         description="off: no broker is set, changes wait in the log; behind: the oldest"
-        " unpublished change waits for more than 60 s; unknown: the database is away"
+        " unpublished change waits for more than 60 s; stopped: the relay ended and"
+        " waits for a person to act; unknown: the database is away"
+    )
+    relay: Literal["running", "absent"] | None = Field(
+        description="Whether a relay is at work now; null if not known, or off"
     )
     position: int | None = Field(
         description="Greatest change number known to be in the topic; null if none"
@@ -72,6 +89,17 @@ class StreamHealth(BaseModel):
     )
     lag_seconds: float | None = Field(
         description="Age of the oldest of them; 0 if there is none"
+    )
+    missing_to: int | None = Field(
+        description="What was published up to this number is in the log and not in a"
+        " topic any more: it was emptied or made anew; null if none is known to be"
+        " missing"
+    )
+    orders: int | None = Field(
+        description="Orders to send again that are not over; null if not known"
+    )
+    detail: str | None = Field(
+        description="What is wrong with the stream, and what to do; null if nothing is"
     )
 
 
@@ -96,7 +124,8 @@ class Ready(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     status: Literal["ready", "degraded", "unready"] = Field(
-        description="degraded: it serves, but the stream is behind or a butler away"
+        description="degraded: it serves, but writes are closed, the stream is"
+        " behind or stopped, or a butler is away"
     )
     database: DatabaseHealth
     stream: StreamHealth
@@ -169,17 +198,16 @@ class Probe:
                     if version != database.SCHEMA:
                         return self._unready("not_current", version)
                     head, lag = await self._log(connection)
+                    closed = await incarnations.closed(connection)
+                    stream = await self._stream(connection, lag)
         except UnavailableError:
             return self._unready("away", version)
-        stream = StreamHealth(
-            status=self._stream_status(lag),
-            position=lag.position,
-            position_at=lag.seen_at,
-            lag_changes=lag.changes,
-            lag_seconds=lag.seconds,
-        )
         butlers = self._butler_health()
-        lacking = stream.status == "behind" or any(b.status == "away" for b in butlers)
+        lacking = (
+            closed is not None
+            or stream.status in {"behind", "stopped"}
+            or any(b.status == "away" for b in butlers)
+        )
         return Ready(
             status="degraded" if lacking else "ready",
             database=DatabaseHealth(
@@ -187,6 +215,9 @@ class Probe:
                 schema_version=version,
                 schema_wanted=database.SCHEMA,
                 log_head=head,
+                writes="open" if closed is None else "closed",
+                writes_code=None if closed is None else closed.code,
+                detail=None if closed is None else closed.reason,
             ),
             stream=stream,
             butlers=butlers,
@@ -206,9 +237,28 @@ class Probe:
             head = 0
         return head, await changes.lag(connection, self._topic)
 
-    def _stream_status(self, lag: changes.Lag) -> Literal["ok", "behind", "off"]:
+    async def _stream(self, connection: Connection, lag: changes.Lag) -> StreamHealth:
+        relay: Literal["running", "absent"] | None = None
+        if self._kafka:
+            alive = await changes.is_leased(connection, changes.RELAY_LEASE)
+            relay = "running" if alive else "absent"
+        return StreamHealth(
+            status=self._stream_status(lag),
+            relay=relay,
+            position=lag.position,
+            position_at=lag.seen_at,
+            lag_changes=lag.changes,
+            lag_seconds=lag.seconds,
+            missing_to=lag.missing,
+            orders=await orders.open_count(connection),
+            detail=lag.stopped or _missing(lag),
+        )
+
+    def _stream_status(self, lag: changes.Lag) -> StreamState:
         if not self._kafka:
             return "off"
+        if lag.stopped is not None:
+            return "stopped"
         return "behind" if lag.seconds > BEHIND else "ok"
 
     def _unready(
@@ -221,16 +271,33 @@ class Probe:
                 schema_version=version,
                 schema_wanted=database.SCHEMA,
                 log_head=None,
+                writes=None,
+                writes_code=None,
+                detail=None,
             ),
             stream=StreamHealth(
                 status="unknown" if self._kafka else "off",
+                relay=None,
                 position=None,
                 position_at=None,
                 lag_changes=None,
                 lag_seconds=None,
+                missing_to=None,
+                orders=None,
+                detail=None,
             ),
             butlers=self._butler_health(),
         )
+
+
+def _missing(lag: changes.Lag) -> str | None:
+    if lag.missing is None:
+        return None
+    return (
+        f"what was published up to change {lag.missing} is not in a topic any more:"
+        " fill another one with changes by `annologd replay --from N --topic NEW`, and"
+        " send states again with `annologd replay --states`"
+    )
 
 
 def health_routes(probe: Callable[[], Probe]) -> list[Any]:

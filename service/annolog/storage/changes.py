@@ -19,6 +19,9 @@ from annolog.storage.database import Connection, Site
 CHANNEL = "annolog_changes"
 """Writers notify here, in the transaction of the change, with the greatest number."""
 
+RELAY_LEASE = "relay"
+"""Name of the lease that lets one relay work and others wait."""
+
 SCANNED = 10_000
 """So many changes are looked at by one filtered read, found or not."""
 
@@ -79,12 +82,19 @@ class Lag:
         How many changes are not published yet.
     seconds
         Age of the oldest of them; 0 if there is none.
+    missing
+        A topic lost what it had up to this number, as far as is known; None if none
+        is known to have lost anything.
+    stopped
+        Why the relay ended last, if a person has to act; None while it runs.
     """
 
     position: int | None
     seen_at: datetime | None
     changes: int
     seconds: float
+    missing: int | None = None
+    stopped: str | None = None
 
 
 # -------------------------------------------------------------------------- the log
@@ -110,6 +120,14 @@ async def site(conn: Connection) -> Site:
 async def first_number(conn: Connection) -> int:
     """Give the number with which the present life of the database began."""
     return (await site(conn)).first_number
+
+
+async def beginning(conn: Connection) -> int:
+    """Give the number below the first one that any life of the database may have."""
+    number: int = await conn.fetchval(
+        "select coalesce(min(first_number), 1) - 1 from site"
+    )
+    return number
 
 
 async def head(conn: Connection) -> int:
@@ -231,6 +249,27 @@ def _change(row: asyncpg.Record) -> LoggedChange:
     )
 
 
+_STATES = """
+with lives as materialized (
+  select site_id, incarnation, first_number as low,
+         lead(first_number) over (order by first_number) as high
+  from site)
+select t.key, s.kind, s.instrument, s.day_obs, s.seq_num, t.exposure_id,
+       t.detector, t.dataset_id, s.flag, s.decided_by, s.outvoted, s.disputed,
+       s.bots_differ, s.follow_ups, s.tags, s.notes, s.number,
+       array(select distinct n.name collate "C"
+             from target j join target_name n on n.target_id = j.target_id
+             where j.class_id = t.class_id order by 1) as names,
+       s.empty, c.committed_at, l.site_id, l.incarnation
+from target_state s
+  join target t on t.target_id = s.target_id
+  join change c on c.number = s.number
+  left join lives l
+    on s.number >= l.low and (l.high is null or s.number < l.high)
+"""
+"""States as they are published; what follows says which."""
+
+
 async def states_between(
     conn: Connection, after: int, upto: int
 ) -> tuple[LoggedState, ...]:
@@ -250,27 +289,51 @@ async def states_between(
         Ordered by number, then by key as bytes.
     """
     rows = await conn.fetch(
-        """
-        with lives as materialized (
-          select site_id, incarnation, first_number as low,
-                 lead(first_number) over (order by first_number) as high
-          from site)
-        select t.key, s.kind, s.instrument, s.day_obs, s.seq_num, t.exposure_id,
-               t.detector, t.dataset_id, s.flag, s.decided_by, s.outvoted, s.disputed,
-               s.bots_differ, s.follow_ups, s.tags, s.notes, s.number,
-               array(select distinct n.name collate "C"
-                     from target j join target_name n on n.target_id = j.target_id
-                     where j.class_id = t.class_id order by 1) as names,
-               s.empty, c.committed_at, l.site_id, l.incarnation
-        from target_state s
-          join target t on t.target_id = s.target_id
-          join change c on c.number = s.number
-          left join lives l
-            on s.number >= l.low and (l.high is null or s.number < l.high)
+        _STATES
+        + """
         where s.number > $1 and s.number <= $2
         order by s.number, t.key collate "C"
         """,
         after,
+        upto,
+    )
+    return tuple(_state(row) for row in rows)
+
+
+async def has_states(conn: Connection, upto: int) -> bool:
+    """Tell whether any target has a state that a change up to a number left."""
+    found: bool = await conn.fetchval(
+        "select exists (select from target_state where number <= $1)", upto
+    )
+    return found
+
+
+async def states_of(
+    conn: Connection, target_ids: Sequence[int], upto: int
+) -> tuple[LoggedState, ...]:
+    """Read the states of targets that no change above a number has left.
+
+    Parameters
+    ----------
+    conn
+        Any connection.
+    target_ids
+        The targets that stand for their classes.
+    upto
+        Greatest number of a state's last change.
+
+    Returns
+    -------
+    tuple of LoggedState
+        Ordered by target id.
+    """
+    rows = await conn.fetch(
+        _STATES
+        + """
+        where s.target_id = any($1) and s.number <= $2
+        order by s.target_id
+        """,
+        target_ids,
         upto,
     )
     return tuple(_state(row) for row in rows)
@@ -370,6 +433,50 @@ async def set_floor(conn: Connection, topic: str, number: int) -> None:
     )
 
 
+async def clear_missing(conn: Connection, topic: str) -> None:
+    """Keep that a topic has all again that it shall have."""
+    await conn.execute("update relay_floor set missing = null where topic = $1", topic)
+
+
+async def set_missing(conn: Connection, topic: str, number: int) -> None:
+    """Keep that a topic was emptied: what it had up to a number is not there now."""
+    await conn.execute(
+        "insert into relay_floor (topic, number, published_at, missing)"
+        " values ($1, $2, now(), $2) on conflict (topic) do update"
+        " set missing = excluded.missing",
+        topic,
+        number,
+    )
+
+
+async def set_stopped(
+    conn: Connection, topic: str, reason: str | None, position: int
+) -> None:
+    """Keep why the relay ended, for the health page; None: it runs.
+
+    Parameters
+    ----------
+    conn
+        One that may write.
+    topic
+        The topic of changes.
+    reason
+        A sentence.
+    position
+        Number up to which the topic is known to be complete, if none was kept yet.
+    """
+    await conn.execute(
+        "insert into relay_floor (topic, number, published_at, stopped)"
+        " select $1, $3, now(), $2::text where $2 is not null"
+        " or exists (select from relay_floor where topic = $1)"
+        " on conflict (topic) do update set stopped = excluded.stopped"
+        " where relay_floor.stopped is distinct from excluded.stopped",
+        topic,
+        reason,
+        position,
+    )
+
+
 async def lag(conn: Connection, topic: str) -> Lag:
     """Tell how far a topic is behind the log, for metrics and the health page."""
     row = await conn.fetchrow(
@@ -380,13 +487,14 @@ async def lag(conn: Connection, topic: str) -> Lag:
                coalesce(extract(epoch from clock_timestamp() -
                  (select c.committed_at from change c
                   where c.number > coalesce(f.number, -1)
-                  order by c.number limit 1)), 0)::float8 as seconds
+                  order by c.number limit 1)), 0)::float8 as seconds,
+               (select max(missing) from relay_floor) as missing, f.stopped
         from (select 1) one left join relay_floor f on f.topic = $1
         """,
         topic,
     )
     assert row is not None  # noqa: S101 # a left join of one row gives one row
-    return Lag(row[0], row[1], row[2], max(row[3], 0.0))
+    return Lag(row[0], row[1], row[2], max(row[3], 0.0), row[4], row[5])
 
 
 # --------------------------------------------------------------------------- leases
@@ -452,6 +560,16 @@ async def _end_silent_holder(conn: Connection, name: str) -> None:
     )
 
 
+async def is_leased(conn: Connection, name: str) -> bool:
+    """Tell whether somebody holds a lease now."""
+    found: bool = await conn.fetchval(
+        "select exists (select from lease where name = $1"
+        " and until >= clock_timestamp())",
+        name,
+    )
+    return found
+
+
 async def renew_lease(conn: Connection, name: str, holder: str, seconds: float) -> bool:
     """Keep a lease for longer; False if another one holds it by now."""
     status = await conn.execute(
@@ -476,7 +594,7 @@ async def release_lease(conn: Connection, name: str, holder: str) -> None:
 
 @asynccontextmanager
 async def listening(
-    conn: Connection, heard: Callable[[int], None]
+    conn: Connection, heard: Callable[[int], None], *, channel: str = CHANNEL
 ) -> AsyncIterator[None]:
     """Listen to the log on a connection of one's own.
 
@@ -486,14 +604,16 @@ async def listening(
         A connection, not one of a pool.
     heard
         Called with the head of the log each time that it grew.
+    channel
+        Another channel whose notifications are numbers.
     """
 
     def notified(_conn: object, _pid: int, _channel: str, payload: object) -> None:
         heard(int(str(payload)))
 
-    await conn.add_listener(CHANNEL, notified)
+    await conn.add_listener(channel, notified)
     try:
         yield
     finally:
         if not conn.is_closed():
-            await conn.remove_listener(CHANNEL, notified)
+            await conn.remove_listener(channel, notified)

@@ -11,11 +11,11 @@ turn every way of a database being away into one `UnavailableError`.
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import asyncpg
 
@@ -30,7 +30,12 @@ Connection: TypeAlias = (
 Pool: TypeAlias = asyncpg.Pool
 """A pool of connections for one use; Litestar evaluates annotations at run time."""
 
-SCHEMA = "0002"
+Greeting: TypeAlias = Callable[
+    ["asyncpg.Connection[asyncpg.Record]"], Coroutine[Any, Any, None]
+]
+"""Meets each new connection of a pool before it is lent."""
+
+SCHEMA = "0003"
 """The migration that this code needs; a test holds it equal to the newest one."""
 
 OLDEST_SERVER = 15
@@ -175,7 +180,11 @@ BULK = _use("annolog bulk", 1, 2, None, lock_timeout="60s")
 
 
 async def pool(
-    url: str, use: Use, *, most: int | None = None
+    url: str,
+    use: Use,
+    *,
+    most: int | None = None,
+    greet: Greeting | None = None,
 ) -> "asyncpg.Pool[asyncpg.Record]":
     """Open a pool of connections for one use.
 
@@ -187,6 +196,9 @@ async def pool(
         What they are for.
     most
         How many at most, instead of the number in `use`.
+    greet
+        Called with each new connection before it is lent: who is there now may be
+        another server than before. What it raises keeps the connection from use.
 
     Returns
     -------
@@ -206,6 +218,7 @@ async def pool(
             timeout=CONNECT_TIMEOUT,
             command_timeout=use.patience,
             server_settings=_session(use),
+            init=greet,
             reset=_reset,
             # An idle connection may have died with a router in between.
             max_inactive_connection_lifetime=300.0,
@@ -616,14 +629,59 @@ class Site:
     first_number
         The number of the first change of this incarnation.
     moved
-        What is not as it was when this incarnation began (the server's identity or
-        its timeline): a sentence for operators. None when all is as it was.
+        What is not as it was when this incarnation was last known to be whole (the
+        server's identity, its timeline, the log's table): a sentence for operators.
+        None when all is as it was.
     """
 
     site_id: str
     incarnation: str
     first_number: int
     moved: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What tells one database from a copy of it.
+
+    Attributes
+    ----------
+    system_identifier
+        Of the server's data directory; a dump restored elsewhere has another one.
+    timeline
+        Goes up with a fail-over, and with a restore to a point in time.
+    place
+        Of the log's table in its database; a dump restored on the same server has
+        another one. None where it was never looked at.
+    """
+
+    system_identifier: str
+    timeline: int
+    place: str | None
+
+    def copied_from(self, other: "Identity") -> str | None:
+        """Say why this is a restored copy of the other one; None if it is not."""
+        if self.system_identifier != other.system_identifier:
+            return (
+                f"the database lives on another server ({self.system_identifier}) than"
+                f" this incarnation began on ({other.system_identifier}): a restored"
+                " copy?"
+            )
+        if other.place is not None and self.place != other.place:
+            return (
+                f"the log's table is another one ({self.place}) than this incarnation"
+                f" began with ({other.place}): a restored dump?"
+            )
+        return None
+
+    def promoted_from(self, other: "Identity") -> str | None:
+        """Say that the other one's timeline has been left; None if it has not."""
+        if self.timeline == other.timeline:
+            return None
+        return (
+            f"the database is on timeline {self.timeline}, this incarnation was last"
+            f" seen on {other.timeline}: a fail-over or a restore to a point in time"
+        )
 
 
 async def ensure_site(connection: Connection, site_id: str) -> Site:
@@ -649,53 +707,64 @@ async def ensure_site(connection: Connection, site_id: str) -> Site:
     """
     async with connection.transaction():
         await connection.execute("select pg_advisory_xact_lock($1)", SITE_LOCK)
-        identifier, timeline = await _identity(connection)
+        now = await identity(connection)
         row = await connection.fetchrow(
-            "select incarnation, site_id, first_number, system_identifier, timeline"
-            " from site order by first_number desc limit 1"
+            "select incarnation, site_id, first_number, system_identifier, timeline,"
+            " place from site order by first_number desc limit 1"
         )
         if row is None:
-            incarnation = secrets.token_hex(4)
-            await connection.execute(
-                "insert into site (incarnation, site_id, first_number,"
-                " system_identifier, timeline, started_at)"
-                " values ($1, $2, 1, $3, $4, now())",
-                incarnation,
-                site_id,
-                identifier,
-                timeline,
+            return await begin_life(connection, site_id, 1, now)
+        if row["site_id"] != site_id:
+            message = (
+                f"This database belongs to the site {row['site_id']!r}, and"
+                f" ANNOLOG_SITE_ID says {site_id!r}; a site keeps its name for ever."
             )
-            return Site(site_id, incarnation, 1)
-    if row["site_id"] != site_id:
-        message = (
-            f"This database belongs to the site {row['site_id']!r}, and"
-            f" ANNOLOG_SITE_ID says {site_id!r}; a site keeps its name for ever."
-        )
-        raise ConflictError(message, code="other_site")
-    moved = None
-    if row["system_identifier"] != identifier:
-        moved = (
-            f"the database lives on another server ({identifier}) than this"
-            f" incarnation began on ({row['system_identifier']}): a restored copy?"
-        )
-    elif row["timeline"] != timeline:
-        moved = (
-            f"the database is on timeline {timeline}, this incarnation began on"
-            f" {row['timeline']}: a fail-over or a restore to a point in time"
-        )
+            raise ConflictError(message, code="other_site")
+    then = Identity(row["system_identifier"], row["timeline"], row["place"])
+    moved = now.copied_from(then) or now.promoted_from(then)
     return Site(site_id, row["incarnation"], row["first_number"], moved)
 
 
-async def _identity(connection: Connection) -> tuple[str, int]:
+async def begin_life(
+    connection: Connection, site_id: str, first_number: int, now: Identity
+) -> Site:
+    """Write down that a life of this database begins.
+
+    Parameters
+    ----------
+    connection
+        One in a transaction that holds `SITE_LOCK`.
+    site_id
+        Whose it is.
+    first_number
+        Number of its first change.
+    now
+        What the database is at this moment.
+    """
+    incarnation = secrets.token_hex(4)
+    await connection.execute(
+        "insert into site (incarnation, site_id, first_number, system_identifier,"
+        " timeline, place, started_at) values ($1, $2, $3, $4, $5, $6, now())",
+        incarnation,
+        site_id,
+        first_number,
+        now.system_identifier,
+        now.timeline,
+        now.place,
+    )
+    return Site(site_id, incarnation, first_number)
+
+
+async def identity(connection: Connection) -> Identity:
+    """Read what tells this database from a copy of it."""
     # The control file learns of a new timeline at the next checkpoint only; the name
     # of the file being written says it at once (a standby has none).
-    row = await connection.fetchrow(
+    row = await one_row(
+        connection,
         "select (select system_identifier::text from pg_control_system()) as"
         " identifier, case when pg_is_in_recovery()"
         " then (select timeline_id from pg_control_checkpoint())"
         " else ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int"
-        " end as timeline"
+        " end as timeline, to_regclass('change')::oid::text as place",
     )
-    if row is None:
-        raise asyncio.InvalidStateError
-    return row["identifier"], row["timeline"]
+    return Identity(row["identifier"], row["timeline"], row["place"])

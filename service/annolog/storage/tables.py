@@ -461,7 +461,11 @@ site = Table(
     Column("system_identifier", Text, nullable=False),
     Column("timeline", Integer, nullable=False),
     Column("started_at", MOMENT, nullable=False),
-    comment="local: lives of this database; the greatest first_number is now",
+    Column("place", Text),
+    Column("closed_code", Text),
+    Column("closed", Text),
+    comment="local: lives of this database; the greatest first_number is now; place: "
+    "oid of the log's table there; closed: why nothing may be written",
 )
 
 token = Table(
@@ -488,7 +492,39 @@ relay_floor = Table(
     Column("topic", Text, primary_key=True),
     Column("number", BigInteger, nullable=False),
     Column("published_at", MOMENT, nullable=False),
-    comment="local: up to where the log is known to be in the topic",
+    Column("missing", BigInteger),
+    Column("stopped", Text),
+    comment="local: up to where the log is known to be in the topic; missing: up to "
+    "where it is not there any more; stopped: why the relay ended last",
+)
+
+relay_order = Table(
+    "relay_order",
+    metadata,
+    Column("order_id", BigInteger, Identity(always=True), primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("topic", Text, nullable=False),
+    Column("instrument", Text),
+    Column("keys", ARRAY(Text)),
+    Column("from_number", BigInteger),
+    Column("to_number", BigInteger),
+    Column("state", Text, nullable=False),
+    Column("reason", Text),
+    Column("position", BigInteger, nullable=False),
+    Column("done", BigInteger, nullable=False),
+    Column("total", BigInteger, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("ordered_by", Text, nullable=False),
+    Column("ordered_at", MOMENT, nullable=False),
+    Column("started_at", MOMENT),
+    Column("ended_at", MOMENT),
+    Index(
+        "relay_order_open",
+        "order_id",
+        postgresql_where=text("state in ('waiting', 'running')"),
+    ),
+    comment="local: what the relay shall send again, and how far it is; position: "
+    "greatest change number, or target id, that was sent",
 )
 
 lease = Table(

@@ -13,11 +13,11 @@ from typing import Any
 from uuid import UUID
 
 from annolog.domain.book import Book
-from annolog.domain.errors import UnavailableError
 from annolog.domain.ledger import Known, Wants
 from annolog.domain.records import Origin
 from annolog.storage import entries, turn_load, turn_messages, turn_views
 from annolog.storage.database import LANE_LOCK, Connection, one_row
+from annolog.storage.incarnations import BEHIND_STREAM, Closed
 from annolog.storage.turn_rows import WRITE, arguments
 
 __all__ = ["LOCK", "MORE_TIME", "WRITE", "arguments", "load", "open_book", "write"]
@@ -54,17 +54,29 @@ async def open_book(
     -------
     tuple of Book and Known
         The book with the places and standings of the targets (the rest is loaded
-        when asked for), and the vocabulary with what other processes wrote.
+        when asked for), and the vocabulary with what other processes wrote. The book's
+        origin is the present life, also where another one has begun meanwhile.
+
+    Raises
+    ------
+    UnavailableError
+        Nothing may be written: the database went back, or may have.
     """
     row = await one_row(conn, turn_load.TARGETS, list(keys))
+    if row["closed_code"] is not None:
+        raise Closed(row["closed_code"], row["closed"]).error()
     if row["published"] > row["head"]:
         # A restored backup: numbers that others have seen would be given again.
-        msg = (
-            f"the stream holds changes up to {row['published']}, and this database "
-            f"ends at {row['head']}: it was restored from a backup; an operator must "
-            "begin a new incarnation before anything is written"
+        reason = (
+            f"the stream holds changes up to {row['published']}, and this database"
+            f" ends at {row['head']}: it was restored from a backup. Begin a new life"
+            " of it with `annologd incarnation new`"
         )
-        raise UnavailableError(msg, code="log_behind_stream")
+        raise Closed(BEHIND_STREAM, reason).error()
+    if row["incarnation"] not in {origin.incarnation, None}:
+        # A new life has begun, and what this process knew may be lost.
+        origin = Origin(origin.site_id, row["incarnation"])
+        known = await entries.read(conn)
     if row["entered"] != known.number:
         known = await entries.catch_up(conn, known)
     book = Book(origin, row["head"], known)

@@ -33,6 +33,7 @@ select
            (select max(first_number) - 1 from site), 0) as head,
   coalesce((select max(number) from relay_floor), 0) as published,
   coalesce((select max(number) from entry), 0) as entered,
+  life.incarnation, life.closed_code, life.closed,
   (select json_agg(json_build_object('place', m, 'state', s))::text
      from member m
      left join lateral (
@@ -49,8 +50,11 @@ select
       select o.source_id, o.annotation_id, o.revision_id, o.author, o.voter, o.rank,
              o.flag, o.vote_id, o.vote_clock, o.contested) s
   ) as said
+  from (select 1) one
+  left join (select incarnation, closed_code, closed from site
+              order by first_number desc limit 1) life on true
 """
-"""Heads, and of targets their classes' members, states and standings.
+"""Heads, the present life, and of targets their classes' members, states and standings.
 
 Each `offset 0` keeps the planner to one index look-up a row: a plan made while the
 tables were small would otherwise go on reading all of them."""

@@ -86,6 +86,7 @@ class Feed:
         self._reads = reads
         self._tail = Tail()
         self._head = 0
+        self._greatest = 0
         self._polled = 0
         self._asked_at: float | None = None
         self._closed = False
@@ -99,6 +100,11 @@ class Feed:
     def head(self) -> int:
         """Greatest number known here; 0 before the first connection."""
         return self._head
+
+    @property
+    def greatest(self) -> int:
+        """Greatest number ever known here, also of a log that went back since."""
+        return self._greatest
 
     @property
     def closed(self) -> bool:
@@ -141,6 +147,7 @@ class Feed:
         """
         if number > self._head:
             self._head = number
+            self._greatest = max(self._greatest, number)
             self._news.set()
 
     def grown(self) -> "asyncio.Future[None]":
