@@ -11,7 +11,7 @@ run: export ANNOLOG_AUTH ?= none
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check bench lock clean
+.PHONY: help run test check bench faults lock clean
 
 help: ## show what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
@@ -32,6 +32,9 @@ check: $(VENV)/dev.stamp ## check style, types, docstrings, imports, openapi.yam
 
 bench: $(VENV)/dev.stamp ## measure writes and reads beside bare asyncpg
 	$(BIN)/python -m tests.benchmarks
+
+faults: $(VENV)/dev.stamp ## kill, freeze and starve every part; is anything lost?
+	$(BIN)/python -m tests.faults
 
 lock: export UV_CUSTOM_COMPILE_COMMAND := make lock
 lock: ## write requirements/*.txt anew from pyproject.toml (needs uv)

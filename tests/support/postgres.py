@@ -29,13 +29,14 @@ BINARIES = os.environ.pop("ANNOLOG_TEST_PG_BIN", None)
 class PostgresServer:
     """A real server that tests may also stop, kill and start again.
 
-    It keeps no promise to the disk, so it outlives a crash of its own but not a
-    power cut: a third of a suite's time would go into waiting for the disk.
+    Unless it shall be durable it keeps no promise to the disk, so it outlives a crash
+    of its own but not a power cut: a third of a suite's time would go into waiting for
+    the disk.
     """
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *, durable: bool = False) -> None:
         self._postgres = Postgres(
-            home, binaries=Path(BINARIES) if BINARIES else None, durable=False
+            home, binaries=Path(BINARIES) if BINARIES else None, durable=durable
         )
         self._data = home / "postgres" / "data"
         self._child: Child | None = None
@@ -70,6 +71,20 @@ class PostgresServer:
                 Path(f"/proc/{session}").exists() for session in sessions
             ):
                 time.sleep(0.01)
+
+    def kill_session(self) -> None:
+        """Kill the process of one session, as a system short of memory does.
+
+        The server then ends all others and starts anew by itself: the dead one may
+        have left their shared memory half written.
+        """
+        if self._child is None:
+            return
+        for session in _children(self._child.pid):
+            with suppress(OSError):
+                if b"[local]" in Path(f"/proc/{session}/cmdline").read_bytes():
+                    os.kill(session, signal.SIGKILL)
+                    return
 
     def close(self) -> None:
         self.stop()
