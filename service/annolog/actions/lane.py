@@ -28,6 +28,7 @@ from annolog.storage.database import (
     Connection,
     Pool,
     answering,
+    drop,
     has_ended,
     is_away,
     unavailable,
@@ -374,7 +375,7 @@ class Lane:
 
     async def _abandon(self, connection: Connection) -> None:
         """Drop a connection whose state is not known."""
-        connection.terminate()
+        drop(connection)
 
     async def _landed(self, book: Book) -> bool:
         """Look up whether a turn whose commit broke was stored.

@@ -12,7 +12,7 @@ turn every way of a database being away into one `UnavailableError`.
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, TypeAlias
@@ -353,10 +353,24 @@ async def reading(
             yield connection
         except BaseException as error:
             if has_ended(error):
-                connection.terminate()
+                drop(connection)
             await connections.release(connection)
             raise
         await _given_back(connection)
+
+
+def drop(connection: Connection) -> None:
+    """Drop a connection whose state is not known.
+
+    Parameters
+    ----------
+    connection
+        One of a pool or not. One that is lost has gone back to its pool by itself
+        already, and that is as good.
+    """
+    # The proxy of such a one raises whatever it is asked for.
+    with suppress(asyncpg.InterfaceError):
+        connection.terminate()
 
 
 async def _lent(
