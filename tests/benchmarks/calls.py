@@ -11,10 +11,12 @@ from datetime import date, datetime, timedelta
 from random import Random
 from typing import Any
 from urllib.parse import urlencode
+from uuid import UUID
 
 import asyncpg
 import msgspec
 
+from annolog.storage import database
 from tests.benchmarks import nights
 from tests.benchmarks.nights import CAMERAS, Camera
 from tests.benchmarks.servers import BUTLER
@@ -41,12 +43,19 @@ class Asked:
         What gives the same rows in the same order.
     shape
         Makes the answer of the rows.
+    member
+        Where in an answer the rows are; None: they are all of it.
     """
 
     path: str
     sql: str
     values: Sequence[object]
     shape: Callable[[Sequence[asyncpg.Record]], object]
+    member: str | None = None
+
+    def rows_of(self, answer: Any) -> object:  # noqa: ANN401 - any JSON
+        """Give what the SQL gives as well."""
+        return answer if self.member is None else answer[self.member]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -127,6 +136,30 @@ _BY_ID = f"""
 
 
 # ------------------------------------------------------------------------- calls
+
+
+async def of_database(url: str, messages: int) -> list[Call]:
+    """Make the calls for a database, which is asked what there is.
+
+    Parameters
+    ----------
+    url
+        The database.
+    messages
+        How many messages it was made with.
+    """
+    connection = await database.connect(url, database.READS)
+    # Ids are random, so those that follow one are of any night.
+    rows = await connection.fetch(
+        """
+        select message_id, obs_id from message where message_id > $1
+         order by message_id limit 2000
+        """,
+        UUID(int=1 << 127),
+    )
+    await connection.close()
+    ids, obs_ids = zip(*rows, strict=True)
+    return Calls(messages, ids, obs_ids).all()
 
 
 class Calls:

@@ -23,11 +23,33 @@ class Figures:
         Requests a second.
     p50, p99
         Milliseconds from sending a request to its last byte.
+    count
+        Requests.
+    refused
+        How many were answered 503: there is no room, ask again. Times are of the rest.
+    service, postgres
+        Microseconds of processor a request: of the serving processes, and of the
+        database server. None where it is not known.
     """
 
     rate: float
     p50: float
     p99: float
+    count: int = 0
+    refused: int = 0
+    service: float | None = None
+    postgres: float | None = None
+
+    @classmethod
+    def of(cls, took: Sequence[float], seconds: float, refused: int = 0) -> "Figures":
+        """Give what answers that took so many seconds each came to in all."""
+        return cls(
+            len(took) / seconds,
+            quantile(took, 0.5) * 1000,
+            quantile(took, 0.99) * 1000,
+            len(took),
+            refused,
+        )
 
 
 def request(method: str, path: str, body: bytes = b"") -> bytes:
@@ -48,9 +70,11 @@ class _Connection(asyncio.Protocol):
         self._missing: int | None = None
         self._last = b""
         self._answer: asyncio.Future[int] | None = None
+        self.transport: asyncio.Transport
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
         self.transport = transport
 
     @override
@@ -81,7 +105,7 @@ class _Connection(asyncio.Protocol):
 
     async def send(self, wire: bytes) -> int:
         self._answer = asyncio.get_running_loop().create_future()
-        self.transport.write(wire)  # type: ignore[attr-defined]
+        self.transport.write(wire)
         return await self._answer
 
 
@@ -97,7 +121,7 @@ def _length(head: bytes, status: int) -> int | None:
 
 
 async def drive(
-    port: int,
+    ports: Sequence[int],
     wires: Iterable[bytes],
     concurrency: int,
     status: int,
@@ -108,8 +132,8 @@ async def drive(
 
     Parameters
     ----------
-    port
-        Where the service listens, on loopback.
+    ports
+        Where the service listens, on loopback; connections are shared out evenly.
     wires
         The requests.
     concurrency
@@ -119,33 +143,98 @@ async def drive(
     seconds
         After which no further request is sent.
     """
-    loop = asyncio.get_running_loop()
     left = iter(wires)
     took: list[float] = []
 
-    async def one() -> None:
-        _, connection = await loop.create_connection(_Connection, "127.0.0.1", port)
+    async def one(port: int) -> None:
+        connection = await _connected(port)
         for wire in left:
             sent = time.perf_counter()
-            got = await connection.send(wire)
+            _demand(await connection.send(wire), status, wire)
             took.append(time.perf_counter() - sent)
-            if got != status:
-                msg = f"answered {got}, not {status}: {wire[:200]!r}"
-                raise RuntimeError(msg)
             if time.perf_counter() - begun > seconds:
                 break
         connection.transport.close()
 
     begun = time.perf_counter()
-    await asyncio.gather(*(one() for _ in range(concurrency)))
-    return Figures(
-        len(took) / (time.perf_counter() - begun),
-        quantile(took, 0.5) * 1000,
-        quantile(took, 0.99) * 1000,
+    await asyncio.gather(*(one(ports[n % len(ports)]) for n in range(concurrency)))
+    return Figures.of(took, time.perf_counter() - begun)
+
+
+async def steady(
+    ports: Sequence[int],
+    wires: Iterable[bytes],
+    rate: float,
+    status: int,
+    *,
+    concurrency: int = 16,
+) -> Figures:
+    """Send requests at a steady rate, however long answers take.
+
+    Parameters
+    ----------
+    ports
+        Where the service listens, on loopback.
+    wires
+        The requests.
+    rate
+        How many are due a second.
+    status
+        The status that every answer must have, unless it is 503.
+    concurrency
+        How many connections; a request that finds none free waits for one.
+
+    Returns
+    -------
+    Figures
+        Times are from the moment at which a request was due, so that those that had
+        to wait for others count in full.
+    """
+    idle: asyncio.Queue[_Connection] = asyncio.Queue()
+    for number in range(concurrency):
+        idle.put_nowait(await _connected(ports[number % len(ports)]))
+    took: list[float] = []
+    refused = 0
+
+    async def send(connection: _Connection, wire: bytes, due: float) -> None:
+        nonlocal refused
+        got = await connection.send(wire)
+        if got == _NO_ROOM:
+            refused += 1
+        else:
+            _demand(got, status, wire)
+            took.append(time.perf_counter() - due)
+        idle.put_nowait(connection)
+
+    begun = time.perf_counter()
+    async with asyncio.TaskGroup() as sending:
+        for number, wire in enumerate(wires):
+            due = begun + number / rate
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            sending.create_task(send(await idle.get(), wire, due))
+    seconds = time.perf_counter() - begun
+    while not idle.empty():
+        idle.get_nowait().transport.close()
+    return Figures.of(took, seconds, refused)
+
+
+async def _connected(port: int) -> _Connection:
+    _, connection = await asyncio.get_running_loop().create_connection(
+        _Connection, "127.0.0.1", port
     )
+    return connection
+
+
+_NO_ROOM = 503
+
+
+def _demand(got: int, status: int, wire: bytes) -> None:
+    if got != status:
+        msg = f"answered {got}, not {status}: {wire[:200]!r}"
+        raise RuntimeError(msg)
 
 
 def quantile(values: Sequence[float], share: float) -> float:
     """Give the value below which this share of the values lies."""
-    ordered = sorted(values)
+    ordered = sorted(values) or [math.nan]
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]

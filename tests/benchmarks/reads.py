@@ -1,4 +1,4 @@
-"""Reading as exposurelog's clients do, beside the bare SQL of the same answers.
+"""Reading as clients do, beside the bare SQL of the same answers.
 
 Side by side in one round: the service at some concurrency, and as many readers over as
 many connections as the service has; then both for one reader alone.
@@ -10,26 +10,26 @@ import json
 import time
 import urllib.request
 from collections.abc import Iterable, Mapping
-from uuid import UUID
 
 from annolog.storage import database
-from tests.benchmarks.calls import Asked, Call, Calls
-from tests.benchmarks.http import drive, request
+from tests.benchmarks.calls import Asked, Call
+from tests.benchmarks.http import request
 from tests.benchmarks.report import Line, Rounds
+from tests.benchmarks.servers import Stand
 
 CHECKED = 3
 """Requests of each call whose answers are compared in full."""
 
 
 def measure(
-    url: str, port: int, rounds: int, seconds: float, chosen: Mapping[Call, int]
+    stand: Stand, rounds: int, seconds: float, chosen: Mapping[Call, int]
 ) -> tuple[list[Line], list[Line]]:
     """Measure in rounds, in each of which every call has its turn.
 
     Parameters
     ----------
-    url, port
-        The database, and where the service listens.
+    stand
+        The database and the service.
     rounds, seconds
         How many rounds, and how long each call has in one.
     chosen
@@ -47,11 +47,8 @@ def measure(
         for call, readers in ((c, n) for c in chosen for n in (c.readers, 1)):
             name = f"{call.title} {readers}"
             wires = itertools.cycle([request("GET", one.path) for one in call.asked])
-            into.add(
-                name,
-                asyncio.run(drive(port, wires, readers, 200, seconds=length)),
-            )
-            into.add(f"raw {name}", asyncio.run(_raw(url, call, readers, length)))
+            into.add(name, stand.drive(wires, readers, 200, seconds=length))
+            into.add(f"raw {name}", asyncio.run(_raw(stand.url, call, readers, length)))
     many, alone = [], []
     for call, rows in chosen.items():
         name = f"{call.title} {call.readers}"
@@ -62,8 +59,8 @@ def measure(
                 found.figures(name),
                 one,
                 call.goal,
-                rows,
-                found.rate(f"raw {name}"),
+                rows=rows,
+                raw_many=found.rate(f"raw {name}"),
             )
         )
         alone.append(Line(call.title, found.figures(f"{call.title} 1"), one, rows=rows))
@@ -101,37 +98,13 @@ async def _raw(url: str, call: Call, readers: int, seconds: float) -> float:
 # ------------------------------------------------------------------------ answers
 
 
-async def of_database(url: str, messages: int) -> list[Call]:
-    """Make the calls for a database, which is asked what there is.
-
-    Parameters
-    ----------
-    url
-        The database.
-    messages
-        How many messages it was made with.
-    """
-    connection = await database.connect(url, database.READS)
-    # Ids are random, so those that follow one are of any night.
-    rows = await connection.fetch(
-        """
-        select message_id, obs_id from message where message_id > $1
-         order by message_id limit 2000
-        """,
-        UUID(int=1 << 127),
-    )
-    await connection.close()
-    ids, obs_ids = zip(*rows, strict=True)
-    return Calls(messages, ids, obs_ids).all()
-
-
-def check(url: str, port: int, chosen: Iterable[Call]) -> dict[Call, int]:
+def check(stand: Stand, chosen: Iterable[Call]) -> dict[Call, int]:
     """Compare answers with the bare rows, as a wrong answer may well be fast.
 
     Parameters
     ----------
-    url, port
-        The database, and where the service listens.
+    stand
+        The database and the service.
     chosen
         The calls.
 
@@ -148,11 +121,11 @@ def check(url: str, port: int, chosen: Iterable[Call]) -> dict[Call, int]:
     rows: dict[Call, int] = {}
     for call in chosen:
         for asked in call.asked[:CHECKED]:
-            wanted = asyncio.run(_expected(url, asked))
+            wanted = asyncio.run(_expected(stand.url, asked))
             with urllib.request.urlopen(
-                f"http://127.0.0.1:{port}{asked.path}"
+                f"http://127.0.0.1:{stand.port}{asked.path}"
             ) as answer:
-                shown = json.load(answer)
+                shown = asked.rows_of(json.load(answer))
             if shown != wanted or not shown:
                 msg = f"{asked.path} is answered otherwise than the database has it"
                 raise RuntimeError(f"{msg}: {_differing(shown, wanted)}")
