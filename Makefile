@@ -11,7 +11,7 @@ run: export ANNOLOG_AUTH ?= none
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check bench faults lock clean
+.PHONY: help run test check bench soak faults lock clean
 
 help: ## show what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
@@ -30,8 +30,11 @@ check: $(VENV)/dev.stamp ## check style, types, docstrings, imports, openapi.yam
 	$(BIN)/lint-imports
 	$(BIN)/annologd openapi --check
 
-bench: $(VENV)/dev.stamp ## measure writes and reads beside bare asyncpg
-	$(BIN)/python -m tests.benchmarks
+bench: $(VENV)/dev.stamp ## measure against the goals, beside bare asyncpg (15 minutes)
+	$(BIN)/python -m tests.benchmarks --sizes $(BENCH)
+
+soak: $(VENV)/dev.stamp ## an hour of mixed load: memory flat, tables and indexes lean
+	$(BIN)/python -m tests.soak $(SOAK)
 
 faults: $(VENV)/dev.stamp ## kill, freeze and starve every part; is anything lost?
 	$(BIN)/python -m tests.faults

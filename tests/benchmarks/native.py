@@ -175,7 +175,9 @@ _FOUND = "r.words @@ {}('simple', $1)"
 
 def _words(words: str) -> Asked:
     test = _FOUND.format("websearch_to_tsquery")
-    return _asked({"words": words, "limit": 50}, _page(test, 50), words)
+    # What many say is soon met on a walk from the newest.
+    sql = _page(test, 50, gathered=words.startswith("OBS"))
+    return _asked({"words": words, "limit": 50}, sql, words)
 
 
 def _phrase(number: int | None) -> Asked:

@@ -111,7 +111,7 @@ class Rounds:
         )
 
     def figures(self, name: str) -> Figures:
-        """Give the medians of all figures."""
+        """Give the medians of rates and times, and the mean of processor time."""
         known = [one for one in self._found[name] if isinstance(one, Figures)]
         return Figures(
             statistics.median(one.rate for one in known),
@@ -119,14 +119,16 @@ class Rounds:
             statistics.median(one.p99 for one in known),
             sum(one.count for one in known),
             sum(one.refused for one in known),
-            _median(one.service for one in known),
-            _median(one.postgres for one in known),
+            _mean([(one.service, one.count) for one in known]),
+            _mean([(one.postgres, one.count) for one in known]),
         )
 
 
-def _median(values: Iterable[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return statistics.median(known) if known else None
+def _mean(each: Sequence[tuple[float | None, int]]) -> float | None:
+    """Give what a request took over all rounds: the clock of one is too coarse."""
+    known = [(value, count) for value, count in each if value is not None]
+    total = sum(count for _, count in known)
+    return sum(v * count for v, count in known) / total if total else None
 
 
 # ---------------------------------------------------------------------- in words
