@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 import asyncpg
 
-from tests.benchmarks import rows, sources
+from tests.benchmarks import nights, rows, sources
 
 _SETTINGS = {
     "maintenance_work_mem": "512MB",
@@ -21,8 +21,12 @@ _SETTINGS = {
 }
 """For making it; what is measured afterwards has a session of its own."""
 
+AT_ONCE = 1500 * nights.MESSAGES
+"""Messages that are laid out at once, in whole nights: what is sorted and joined stays
+as large as it is for a million."""
 
-async def make(url: str, messages: int, uri: str) -> float:
+
+async def make(url: str, messages: int, uri: str, *, at_once: int = AT_ONCE) -> float:
     """Fill a database in which a service has started once, and nothing was said.
 
     Parameters
@@ -33,6 +37,8 @@ async def make(url: str, messages: int, uri: str) -> float:
         How many messages.
     uri
         Where the butler is that has the exposures.
+    at_once
+        Messages that are laid out at once; those of whole nights.
 
     Returns
     -------
@@ -45,9 +51,14 @@ async def make(url: str, messages: int, uri: str) -> float:
     ]
     try:
         ending = await _without_indexes(one)
-        for statement in sources.statements(messages, uri):
+        for statement in sources.exposures(messages):
             await one.execute(statement)
-        await _shared((one, other), rows.tables())
+        await one.execute(sources.registry(uri))
+        await _shared((one, other), rows.of_exposures())
+        for first in range(0, messages, at_once):
+            for statement in sources.some_messages(messages, first, first + at_once):
+                await one.execute(statement)
+            await _shared((one, other), rows.of_messages())
         await _shared((one, other), ending)
         await one.execute("drop table made_message, made_exposure")
         # Also tells which pages everybody sees, as a database of some age knows it.

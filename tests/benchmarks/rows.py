@@ -33,15 +33,27 @@ TABLES = (
 """The tables that are filled."""
 
 
-def tables() -> Iterator[str]:
-    """Give the statements that fill annolog's tables, in any order."""
+def of_messages() -> Iterator[str]:
+    """Give the statements that enter messages, in any order."""
     yield _records_of_messages()
     yield _revisions()
     yield _changes_of_messages()
     yield _said()
     yield _states()
     yield _messages()
-    yield from _targets()
+    yield _targets(
+        """number is null and exists (
+          select from made_message m where m.target_id = e.target_id)"""
+    )
+
+
+def of_exposures() -> Iterator[str]:
+    """Give the statements that enter exposures, in any order."""
+    yield _targets("number is not null")
+    yield """
+        select setval(pg_get_serial_sequence('target', 'target_id'),
+                      (select max(target_id) from made_exposure))
+    """
     yield from _exposures()
 
 
@@ -240,20 +252,15 @@ def _messages() -> str:
     """
 
 
-def _targets() -> Iterator[str]:
-    yield """
+def _targets(which: str) -> str:
+    return f"""
         insert into target (target_id, key, class_id, kind, instrument, day_obs,
                seq_num, exposure_id)
         overriding system value
         select target_id, key, target_id, 'exposure', instrument, day_obs, seq_num,
                exposure_id
           from made_exposure e
-         where number is not null
-            or exists (select from made_message m where m.target_id = e.target_id)
-    """
-    yield """
-        select setval(pg_get_serial_sequence('target', 'target_id'),
-                      (select max(target_id) from made_exposure))
+         where {which}
     """
 
 

@@ -22,25 +22,45 @@ PHRASES = (
 """What people say; six of them are a remark of usual length (450 characters)."""
 
 
-def statements(messages: int, uri: str) -> Iterator[str]:
-    """Give the statements that lay out what there is to say.
+def exposures(messages: int) -> Iterator[str]:
+    """Give the statements that lay out the exposures of which something is said.
 
     Parameters
     ----------
     messages
-        How many messages.
-    uri
-        Where the butler is.
+        How many messages there will be.
     """
-    yield "drop table if exists made_exposure, made_message"
+    yield "drop table if exists made_exposure"
     yield _made_exposures(messages)
     yield "alter table made_exposure add primary key (target_id)"
     yield "analyze made_exposure"
-    yield _made_messages(messages)
+
+
+def some_messages(messages: int, first: int, beyond: int) -> Iterator[str]:
+    """Give the statements that lay out some of the messages, instead of others.
+
+    Parameters
+    ----------
+    messages
+        How many messages there will be in all.
+    first, beyond
+        Which of them: whole nights.
+    """
+    yield "drop table if exists made_message"
+    yield _made_messages(messages, first, min(beyond, messages))
     yield "analyze made_message"
+
+
+def registry(uri: str) -> str:
+    """Enter a butler as if somebody read it again and again, which is how sites run it.
+
+    Parameters
+    ----------
+    uri
+        Where it is.
+    """
     names = ", ".join(f"'{name}'" for name in sorted(c.name for c in CAMERAS))
-    # As if somebody read the butler again and again, which is how sites run it.
-    yield f"""
+    return f"""
         with one as (
           insert into registry (uri, instruments, instruments_at)
           values ('{uri}', array[{names}], clock_timestamp() + interval '1 day')
@@ -137,7 +157,7 @@ def _added(evening: str, n: str) -> str:
                else interval '0' end)"""
 
 
-def _made_messages(messages: int) -> str:
+def _made_messages(messages: int, first: int, beyond: int) -> str:
     evening = _evening(nights.first_night(messages), "night")
     phrases = ", ".join(f"'{phrase}'" for phrase in PHRASES)
     more = " || ' ' || ".join(f"phrase[1 + (n + {k}) % 7]" for k in range(1, 6))
@@ -147,7 +167,7 @@ def _made_messages(messages: int) -> str:
           select n, n / {MESSAGES} as night, n % {MESSAGES} - edit::integer as b, edit,
                  n % {BLOCK} = {EDITED} and n + 1 < {messages} as edited
             from (select n, n % {BLOCK} = {EDITED + 1} as edit
-                    from generate_series(0, {messages - 1}::bigint) n) every
+                    from generate_series({first}, {beyond - 1}::bigint) n) every
         ), placed as (
           select *, b / 10 * share + b % 10 - first as place
             from numbered join camera on b % 10 >= first and b % 10 < first + share

@@ -12,7 +12,8 @@ MESSAGES = 2 * nights.MESSAGES + 26
 async def test_made_messages_leave_what_their_records_give(database_url: str) -> None:
     async with opened(database_url, "bench"):
         pass
-    await million.make(database_url, MESSAGES, "/nowhere/butler")
+    at_once = nights.MESSAGES
+    await million.make(database_url, MESSAGES, "/nowhere/butler", at_once=at_once)
     pool = await database.pool(database_url, database.BULK)
     try:
         async with database.snapshot(pool) as connection:
