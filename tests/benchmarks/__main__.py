@@ -11,6 +11,7 @@ shares, not the rates. docs/performance.md says what the rows mean.
 import argparse
 import asyncio
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -95,6 +96,8 @@ PARTS: Mapping[str, Callable[[Stand, Asked], Sequence[Table]]] = {
 def main() -> int:
     """Measure and print the tables."""
     asked = _asked()
+    # What was started is stopped, and what was made removed, then too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     before = report.read(asked.against) if asked.against else {}
     tables: list[Table] = []
     with (

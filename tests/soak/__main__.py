@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import contextlib
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -41,6 +42,8 @@ def main() -> int:
     parser.add_argument("--writes", type=float, default=50.0, help="of them a second")
     parser.add_argument("--postgres", type=Path, help="programs of another PostgreSQL")
     asked = parser.parse_args()
+    # What was started is stopped, and what was made removed, then too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     home = Path(tempfile.mkdtemp(prefix="annolog-soak-"))
     try:
         with server(home, binaries=asked.postgres) as running:

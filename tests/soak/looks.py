@@ -30,6 +30,7 @@ _TABLES = """
 select c.relname as name, pg_total_relation_size(c.oid) as total,
        pg_table_size(c.oid) - pg_relation_size(c.oid) as beside,
        pg_indexes_size(c.oid) as indexes, s.n_live_tup as live, s.n_dead_tup as dead,
+       s.n_tup_upd as updates, s.n_tup_hot_upd as hot,
        s.autovacuum_count + s.vacuum_count as vacuums,
        s.autoanalyze_count as analyzes
   from pg_class c join pg_stat_user_tables s on s.relid = c.oid
@@ -55,7 +56,10 @@ select c.oid::regclass::text as name, pg_relation_size(c.oid) as size
 
 @dataclass(frozen=True, slots=True)
 class TableLook:
-    """A table at one moment: bytes, rows as the server counts them, and vacuums."""
+    """A table at one moment: bytes, rows as the server counts them, and vacuums.
+
+    An update is `hot` where no index had to be told.
+    """
 
     name: str
     total: int
@@ -63,6 +67,8 @@ class TableLook:
     indexes: int
     live: int
     dead: int
+    updates: int
+    hot: int
     vacuums: int
     analyzes: int
 
@@ -213,17 +219,17 @@ def _slope(values: Sequence[float]) -> float:
 
 def tables(first: Look, last: Look) -> list[str]:
     """Say how each table grew."""
-    lines = [f"{'table':<20}" + row("MB then", "MB", "of indexes", "live", "dead")]
-    lines[0] += row("vacuums", "analyzes")
+    head = "MB then", "MB", "of indexes", "live", "dead", "updates", "hot", "vacuums"
+    lines = [f"{'table':<20}" + row(*head)]
     for one in last.tables.values():
         then = first.tables[one.name]
-        if one.total > LEAST_INDEX and (one.total != then.total or one.dead):
-            cells = [
-                f"{size / _MB:.1f}" for size in (then.total, one.total, one.indexes)
-            ]
+        if one.total > LEAST_INDEX and one != then:
+            cells = [f"{n / _MB:.1f}" for n in (then.total, one.total, one.indexes)]
+            more = one.updates - then.updates, one.hot - then.hot
             vacuums = one.vacuums - then.vacuums
-            more = one.live, one.dead, vacuums, one.analyzes - then.analyzes
-            lines.append(f"{one.name:<20}" + row(*cells, *more))
+            lines.append(
+                f"{one.name:<20}" + row(*cells, one.live, one.dead, *more, vacuums)
+            )
     return lines
 
 
