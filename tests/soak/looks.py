@@ -13,10 +13,8 @@ from tests.benchmarks.servers import Stand
 from tests.soak.load import Tally
 
 FLAT = 0.05
-"""Share of its memory by which a process may grow in an hour and be called flat."""
-
-LEAST_FLAT = 8.0
-"""MB an hour that are no growth: what an allocator keeps comes and goes."""
+"""Share of its memory by which a process may grow in the second half and be flat: what
+an allocator keeps comes and goes."""
 
 LEAN = 2.0
 """Times of its size when freshly built that an index may have."""
@@ -199,14 +197,13 @@ def growth(looks: Sequence[Look]) -> tuple[list[str], bool]:
     lines, flat = [], True
     for name in ("service", "relay"):
         sizes = [float(getattr(one, name)) for one in later]
-        hour = _slope(sizes) * 60
-        most = max(LEAST_FLAT, FLAT * sizes[0])
-        is_flat = hour <= most
+        slope = _slope(sizes)
+        is_flat = slope * len(sizes) <= FLAT * sizes[0]
         flat &= is_flat
         words = "flat" if is_flat else "GROWS"
         lines.append(
             f"memory of the {name}: {sizes[0]:.1f} MB in the middle, {sizes[-1]:.1f}"
-            f" at the end, {hour:+.1f} MB an hour (flat up to {most:.1f}): {words}"
+            f" at the end, {slope * 60:+.1f} MB an hour: {words}"
         )
     return lines, flat
 
