@@ -415,7 +415,8 @@ def message(row: asyncpg.Record) -> Shown:
         "tags": said["tags"],
         "urls": said["urls"],
         "user_id": said["author"],
-        "user_agent": said["user_agent"],
+        # Programs that did not say what they are have none.
+        "user_agent": said["user_agent"] or "",
         "is_human": said["author_kind"] == "human",
         "is_valid": row["date_invalidated"] is None,
         "exposure_flag": said["flag"] or "none",
