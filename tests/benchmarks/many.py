@@ -46,21 +46,21 @@ def measure(stand: Stand, rounds: int, size: int) -> list[Line]:
     """
     found = Rounds()
     native = writes.Native()
-    fresh = itertools.count()
+    pasted, night = itertools.count(), itertools.count()
     known = asyncio.run(_known(stand.url, MOST * (rounds + 2)))
     for number in range(rounds + 1):
         into = found if number else Rounds()
         few = max(50, size // 10)
         into.add("one", stand.drive(native.wires(few), 1, 201))
-        some = [writes.created(_paste(next(fresh))) for _ in range(few)]
+        some = [writes.created(_paste(next(pasted))) for _ in range(few)]
         into.add("some", stand.drive(some, 1, 201))
         keys = known[MOST * number : MOST * (number + 1)]
         into.add("most", stand.steady([_of(keys)], 1, 201))
-        keys = _unknown(next(fresh))
+        keys = _unknown(next(night))
         into.add("new", stand.steady([_of(keys)], 1, 201))
         writing = int(OTHERS * WHILE)
         into.add("others", stand.steady(native.wires(writing), OTHERS, 201))
-        long = _Long(stand.port, _unknown(next(fresh)))
+        long = _Long(stand.port, _unknown(next(night)))
         into.add("beside", stand.steady(native.wires(writing), OTHERS, 201))
         into.add("long", long.figures())
     return _lines(found)
@@ -119,8 +119,8 @@ def _paste(number: int) -> dict[str, object]:
 
 
 def _unknown(number: int) -> list[str]:
-    """Name exposures of nights to come."""
-    day = 20310101 + number % 28 + number // 28 * 100
+    """Name exposures of one of the nights to come."""
+    day = f"2031{number // 28 + 1:02d}{number % 28 + 1:02d}"
     return [f"exposure:LSSTCam/{day}{seq + 1:05d}" for seq in range(MOST)]
 
 
