@@ -29,9 +29,11 @@ from tests.benchmarks import (
     relayed,
     report,
     sizes,
+    streams,
     writes,
 )
-from tests.benchmarks.report import Table
+from tests.benchmarks.http import Figures
+from tests.benchmarks.report import Line, Table
 from tests.benchmarks.servers import BUTLER, Stand, server, service
 
 Asked = argparse.Namespace
@@ -82,6 +84,22 @@ def _kafka(stand: Stand, asked: Asked) -> list[Table]:
     return [Table("commit to consumer", relayed.measure(stand, asked.rounds))]
 
 
+def _streams(stand: Stand, asked: Asked) -> list[Table]:
+    del asked  # one round of many streams is enough
+    lines = [
+        Line(
+            f"{STREAMS} streams, {one.title} events",
+            Figures(one.changes, one.p50, one.p99, service=one.cpu / one.changes * 1e6),
+            note=f"worst {one.worst:.0f} ms, burst {one.burst:.0f} events a second",
+        )
+        for one in streams.measure(stand.port, STREAMS, relayed.RATE, STREAMING)
+    ]
+    return [Table("from a POST to its event", lines)]
+
+
+STREAMS, STREAMING = 500, 20.0
+"""Open streams, and seconds for which they are measured."""
+
 PARTS: Mapping[str, Callable[[Stand, Asked], Sequence[Table]]] = {
     "reads": _reads,
     "native": _native,
@@ -89,6 +107,7 @@ PARTS: Mapping[str, Callable[[Stand, Asked], Sequence[Table]]] = {
     "many": _many,
     "cores": _cores,
     "kafka": _kafka,
+    "streams": _streams,
 }
 """What is measured, in this order; each part can be asked for alone."""
 

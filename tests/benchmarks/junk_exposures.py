@@ -37,8 +37,13 @@ def main() -> int:
     kafka = KafkaServer(home / "kafka")
     try:
         kafka.start()
-        with server(home / "postgres") as url, ServiceProcess(url, home) as service:
-            relay = RelayProcess(url, kafka.bootstrap, PREFIX, home / "relay.log")
+        with (
+            server(home / "postgres") as running,
+            ServiceProcess(running.url, home) as service,
+        ):
+            relay = RelayProcess(
+                running.url, kafka.bootstrap, PREFIX, home / "relay.log"
+            )
             relay.start()
             try:
                 relay.wait_for("goes on after change")

@@ -292,8 +292,8 @@ def main() -> int:
     asked = parser.parse_args()
     home = Path(tempfile.mkdtemp(prefix="annolog-bench-"))
     try:
-        with server(home) as url, service(url) as port:
-            lines = measure(port, asked.streams, asked.rate, asked.seconds)
+        with server(home) as running, service(running.url) as process:
+            lines = measure(process.port, asked.streams, asked.rate, asked.seconds)
         sys.stdout.write(table(lines) + "\n")
     finally:
         shutil.rmtree(home, ignore_errors=True)
