@@ -9,7 +9,7 @@ import itertools
 import json
 import os
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import UUID
 
@@ -115,35 +115,32 @@ async def test_a_rolling_restart_loses_no_request_and_no_event(
 ) -> None:
     doors = Doors([process.port for process in two])
     first = await _head(doors)
-    ended = asyncio.Event()
+    end: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     async with asyncio.TaskGroup() as group:
         followers = [
-            group.create_task(_follow(doors, first, ended, "brief=1" if n % 2 else ""))
+            group.create_task(_follow(doors, first, end, "brief=1" if n % 2 else ""))
             for n in range(STREAMS)
         ]
-        waiters = [
-            group.create_task(_wait(doors, first, ended)) for _ in range(WAITERS)
+        waiters = [group.create_task(_wait(doors, first, end)) for _ in range(WAITERS)]
+        stop = asyncio.Event()
+        writers = [
+            group.create_task(_write(doors, n, stop)) for n in range(2 * WRITERS)
         ]
-        async with AsyncExitStack() as stack:
-            stack.callback(ended.set)
-            stop = asyncio.Event()
-            writers = [
-                group.create_task(_write(doors, n, stop)) for n in range(2 * WRITERS)
-            ]
-            for process in two * ROUNDS:
-                await asyncio.sleep(1)
-                assert await asyncio.to_thread(process.stop) == 0
-                await asyncio.sleep(0.5)
-                process.start()
-                await asyncio.to_thread(process.wait_until_ready)
+        for process in two * ROUNDS:
             await asyncio.sleep(1)
-            stop.set()
-            written = [number for one in writers for number in await one]
-            last = await _head(doors)
-            # One more, so that whoever has all hears that it is over.
-            await Client(doors, keep=False).send(
-                "POST", "/annolog/v1/annotations", _draft(UUID(int=10**9), "the end")
-            )
+            assert await asyncio.to_thread(process.stop) == 0
+            await asyncio.sleep(0.5)
+            process.start()
+            await asyncio.to_thread(process.wait_until_ready)
+        await asyncio.sleep(1)
+        stop.set()
+        written = [number for one in writers for number in await one]
+        last = await _head(doors)
+        # One more, so that whoever has all before they know the end looks again.
+        end.set_result(last + 1)
+        await Client(doors, keep=False).send(
+            "POST", "/annolog/v1/annotations", _draft(UUID(int=10**9), "the end")
+        )
     numbers = list(range(first + 1, last + 1))
     assert sorted(written) == numbers
     assert len(numbers) > 100
@@ -181,7 +178,7 @@ def _draft(name: UUID, text: str) -> dict[str, object]:
 
 
 async def _follow(
-    doors: Doors, after: int, ended: asyncio.Event, query: str
+    doors: Doors, after: int, end: "asyncio.Future[int]", query: str
 ) -> list[int]:
     """Follow the log, and come back each time with what was seen last."""
     numbers: list[int] = []
@@ -196,17 +193,17 @@ async def _follow(
                         assert sent.id > after
                         after = sent.id
                         numbers.append(after)
-                        if ended.is_set():
+                        if end.done() and after >= end.result():
                             return numbers
             except StreamEndedError:
                 continue
 
 
-async def _wait(doors: Doors, after: int, ended: asyncio.Event) -> list[int]:
+async def _wait(doors: Doors, after: int, end: "asyncio.Future[int]") -> list[int]:
     """Follow the log by asking for what comes next."""
     client = Client(doors, keep=True)
     numbers: list[int] = []
-    while not ended.is_set():
+    while not (end.done() and after >= end.result()):
         page = json.loads(
             await client.send("GET", f"/annolog/v1/changes?after={after}&wait=25")
         )
