@@ -46,6 +46,10 @@ MOST_WAITING = 4_096
 LONGEST_WAIT = 20.0
 """Seconds that a request waits for its turn before it is told to try again."""
 
+FEW_TARGETS = 256
+"""Targets that a lane has written to when it has its statements planned anew for the
+first time; then at four times as many, and so on."""
+
 _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 
@@ -189,6 +193,8 @@ class Lane:
         self._wake = asyncio.Event()
         self._runner: asyncio.Task[None] | None = None
         self._in_turn = False
+        self._written = 0
+        self._planned_for = FEW_TARGETS
         self.known = known
         """The vocabulary as this process knows it; at most a turn behind the log."""
         self.known_keys = KnownKeys()
@@ -330,6 +336,7 @@ class Lane:
         self.known = book.known
         if book.entered:
             self.known_keys.remember(key for work in works for key, _ in work.rows)
+            self._written += sum(work.size for work in works)
         self._answer(answers)
         self._observe(
             Seen(len(works), len(book.entered), loop.time() - begun, book.head)
@@ -337,6 +344,10 @@ class Lane:
 
     async def _enter(self, connection: Connection, works: list[Work[Any]]) -> Book:
         """Enter the lane and lay out what the works need."""
+        if self._written > self._planned_for:
+            # Plans are kept, and one made while a table was empty may read all of it.
+            await connection.execute("discard plans")
+            self._planned_for = 4 * self._written
         await connection.execute(turn.LOCK)
         if sum(work.size for work in works) > MOST_TARGETS:
             await connection.execute(turn.MORE_TIME)

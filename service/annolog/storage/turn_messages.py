@@ -15,9 +15,12 @@ NAMES = """
       select target_id, obs_id, day_obs, seq_num from exposure
        where target_id = t.target_id offset 0) own on true
     left join lateral (
-      select x.obs_id, x.day_obs, x.seq_num from target o
-        join exposure x on x.target_id = o.target_id
-       where own.target_id is null and o.class_id = t.class_id
+      select x.obs_id, x.day_obs, x.seq_num
+        from (select target_id, key from target
+               where own.target_id is null and class_id = t.class_id offset 0) o
+       cross join lateral (
+         select obs_id, day_obs, seq_num from exposure
+          where target_id = o.target_id offset 0) x
        order by o.key collate "C" limit 1) one on true
     left join lateral (
       select min(name collate "C") as name from target_name
