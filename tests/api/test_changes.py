@@ -12,6 +12,7 @@ import pytest
 from annolog.api.changes import HANDLERS
 from annolog.domain.events import change_event
 from annolog.storage import changes
+from annolog.storage.database import Connection
 from tests.support import log
 from tests.support.handlers import handlers
 
@@ -40,6 +41,13 @@ async def get(client: httpx.AsyncClient, **query: Any) -> dict[str, Any]:  # noq
     assert answer.status_code == 200, answer.text
     content: dict[str, Any] = answer.json()
     return content
+
+
+async def go_back_to(number: int, conn: asyncpg.Connection) -> None:
+    """Lose what is above a number, as a restored backup does under the process."""
+    await conn.execute("set session_replication_role = replica")
+    await conn.execute("delete from change where number > $1", number)
+    await conn.execute("set session_replication_role = origin")
 
 
 async def test_pages_give_the_events_of_the_topic(
@@ -108,6 +116,45 @@ async def test_who_waits_from_ahead_learns_where_the_log_is(
     await log.append_many(conn, 3)
     answer = await get(client, after=5, wait=0.1)
     assert answer == {"items": [], "head": 3, "next_after": 5}
+
+
+@pytest.mark.parametrize(
+    ("waited_before", "whole"),
+    # Who reads along with others may still be given what they were given.
+    [(False, False), (False, True), (True, True)],
+)
+async def test_who_waits_between_two_heads_polls_no_database(
+    client: httpx.AsyncClient,
+    conn: asyncpg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    waited_before: bool,
+    whole: bool,
+) -> None:
+    await log.append_many(conn, 5)
+    assert (await get(client, after=5, wait=0.1 * waited_before))["head"] == 5
+    await go_back_to(3, conn)
+    asked: list[int] = []
+    original = changes.head
+
+    async def noted(conn: Connection) -> int:
+        asked.append(1)
+        return await original(conn)
+
+    monkeypatch.setattr(changes, "head", noted)
+    answer = await get(client, after=4, wait=0.5, whole=whole)
+    assert (answer["items"], answer["head"]) == ([], 3)
+    # The feed may have asked by itself, and who is ahead asks once more at the end.
+    assert len(asked) <= 4
+
+
+async def test_a_log_that_went_back_is_noticed_by_who_asks_next(
+    client: httpx.AsyncClient, conn: asyncpg.Connection
+) -> None:
+    await log.append_many(conn, 5)
+    assert (await get(client))["head"] == 5
+    await go_back_to(3, conn)
+    assert await get(client, after=4) == {"items": [], "head": 3, "next_after": 4}
 
 
 async def test_words_that_were_redacted_are_given_to_nobody_who_waits(

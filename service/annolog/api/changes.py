@@ -79,7 +79,7 @@ async def list_changes(
         # Only the database can say whether the log went back, or another process told
         # the caller of what this one has not heard of yet.
         async with reading(runtime.reads) as conn:
-            runtime.feed.heard(await changes.head(conn))
+            await runtime.feed.ask(conn)
     content = b'{"items":[%b],"head":%d,"next_after":%d}'
     return Response(
         content % (found.items, runtime.feed.head, found.next_after),
@@ -119,8 +119,7 @@ async def _read(runtime: Runtime, wanted: Wanted, after: int) -> Page:
             max_bytes=MAX_BYTES,
         )
         # Asked last, so that it is never below what was found.
-        head = await changes.head(conn)
-    feed.heard(head)
+        head = await feed.ask(conn)
     entries = tuple(Entry(change, whole=wanted.whole) for change in found.changes)
     return Page(entries, found.next_after, more=found.next_after < head)
 

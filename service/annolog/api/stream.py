@@ -25,7 +25,6 @@ from annolog.api.parameters import read_query
 from annolog.domain.errors import UnavailableError
 from annolog.domain.queries import Word
 from annolog.runtime import Runtime
-from annolog.storage import changes
 from annolog.storage.database import Site, reading
 from annolog.stream.feed import Feed
 from annolog.stream.seats import Seat
@@ -120,7 +119,7 @@ async def follow(
     async with reading(runtime.reads) as conn:
         # Its own word and not the feed's, which may be a moment behind the process
         # that sent the client its last event.
-        feed.heard(await changes.head(conn))
+        await feed.ask(conn)
     if feed.closed or feed.seats.full:
         raise UnavailableError(
             "No further stream can be opened here now; try again, or poll /changes.",

@@ -100,16 +100,25 @@ class Part:
         Starts it and returns when it works.
     say
         Takes status lines.
+    needs
+        Gives the address that it is told at its start and cannot learn anew: it is
+        started again when that is another one. None where there is none.
     """
 
     def __init__(
-        self, name: str, start: Callable[[], Child], say: Callable[[str], None]
+        self,
+        name: str,
+        start: Callable[[], Child],
+        say: Callable[[str], None],
+        needs: Callable[[], str] | None = None,
     ) -> None:
         self.name = name
         self._start = start
         self._say = say
+        self._needs = needs or str
         self._deaths = 0
         self._again_at: float | None = None
+        self._told = self._needs()
         self.child: Child | None = start()
 
     def look(self, now: float) -> None:
@@ -129,6 +138,10 @@ class Part:
             words, log = self.child.last_words(), self.child.log
             self.child.stop()
             self._delay(f"ended ({ending(code)}): {words} (see {log})")
+        elif self.child is not None and (needed := self._needs()) != self._told:
+            self._say(f"{self.name} is started again, as it needs {needed} by now")
+            self.child.stop()
+            self._start_again()
 
     def stop(self) -> None:
         """End it and let it be."""
@@ -137,8 +150,10 @@ class Part:
 
     def _start_again(self) -> None:
         try:
+            self._told = self._needs()
             self.child = self._start()
-        except LocalError as error:
+        except (LocalError, OSError) as error:
+            # A full disk among them: room may come, and the others work meanwhile.
             self._delay(f"cannot be started: {error}")
         else:
             self._again_at = None
@@ -215,7 +230,10 @@ class Supervisor:
         self._run_once("migrate", MIGRATE_PATIENCE)
         self._keep("serve", self._start_serve)
         if self._bootstrap:
-            self._keep("relay", lambda: self._child("relay"))
+            # A broker that comes back on other ports would be waited for in vain.
+            self._keep(
+                "relay", lambda: self._child("relay"), needs=lambda: self._bootstrap
+            )
         self._load_sample()
         self._say(f"  service     {self._url}/annolog/v1")
         self._say(f"  contract    {self._url}/annolog/docs")
@@ -259,8 +277,13 @@ class Supervisor:
         else:
             done.touch()
 
-    def _keep(self, name: str, start: Callable[[], Child]) -> None:
-        self._parts.append(Part(name, start, self._say))
+    def _keep(
+        self,
+        name: str,
+        start: Callable[[], Child],
+        needs: Callable[[], str] | None = None,
+    ) -> None:
+        self._parts.append(Part(name, start, self._say, needs))
         self._say(f"  {name} runs")
 
     def _run_once(self, subcommand: str, patience: float) -> None:

@@ -87,7 +87,6 @@ class Feed:
         self._tail = Tail()
         self._head = 0
         self._greatest = 0
-        self._polled = 0
         self._asked_at: float | None = None
         self._closed = False
         self._news = asyncio.Event()
@@ -149,6 +148,33 @@ class Feed:
             self._head = number
             self._greatest = max(self._greatest, number)
             self._news.set()
+
+    async def ask(self, conn: Connection) -> int:
+        """Ask the database for the head, and believe it, also where it has less.
+
+        Parameters
+        ----------
+        conn
+            Any connection; it waits for nothing.
+
+        Returns
+        -------
+        int
+            What the database said; the head here may be above it by now.
+        """
+        known = self._head
+        head = await changes.head(conn)
+        # All that was known before is committed, so less means that the log went back.
+        # Who asked at the same time may have said so already, and it may have grown.
+        if head < known <= self._head:
+            _log.warning(
+                "the log went back from %d to %d: a backup was restored?", known, head
+            )
+            self._head = head
+            self._tail.stop()
+            self._wake()
+        self.heard(head)
+        return head
 
     def grown(self) -> "asyncio.Future[None]":
         """Give what is done when there may be something new, or reason to look.
@@ -228,10 +254,11 @@ class Feed:
                 instrument=wanted.instrument,
                 max_bytes=bounds.bytes,
             )
-            # Asked last, so that it is never below what was found.
-            self.heard(await changes.head(conn))
+            # Asked last, so that it is never below what was found. What was heard may
+            # be above it, of a log that went back: reading on would find nothing.
+            head = await self.ask(conn)
         entries = tuple(Entry(change) for change in found.changes)
-        return Page(entries, found.next_after, more=found.next_after < self._head)
+        return Page(entries, found.next_after, more=found.next_after < head)
 
     # ------------------------------------------------------------------ the follower
 
@@ -268,24 +295,10 @@ class Feed:
             async with changes.listening(conn, self.heard):
                 while True:
                     async with asyncio.timeout(POLL_SECONDS * 2):
-                        self._learn(await changes.head(conn))
+                        await self.ask(conn)
                     await self._follow(conn, loop.time() + POLL_SECONDS)
         finally:
             conn.terminate()
-
-    def _learn(self, head: int) -> None:
-        """Take over what the database says, also that it has less than it had."""
-        if head < self._polled:
-            _log.warning(
-                "the log went back from %d to %d: a backup was restored?",
-                self._polled,
-                head,
-            )
-            self._head = head
-            self._tail.stop()
-            self._wake()
-        self._polled = head
-        self.heard(head)
 
     async def _follow(self, conn: Connection, until: float) -> None:
         """Read what is new, as it comes, until the head should be looked at again."""
@@ -319,8 +332,11 @@ class Feed:
             tail.start(max(self._head - BACKFILL, 0))
         if tail.high >= self._head:
             return not started
-        found = await changes.read(conn, tail.high, BATCH, max_bytes=BATCH_BYTES)
+        after = tail.high
+        found = await changes.read(conn, after, BATCH, max_bytes=BATCH_BYTES)
+        if tail.high != after:  # somebody learned meanwhile that the log went back
+            return True
         tail.append(found.changes)
         if found.changes:
-            self._polled = max(self._polled, found.changes[-1].number)
+            self.heard(found.changes[-1].number)
         return bool(found.changes)
