@@ -1,10 +1,12 @@
 """The supervisor, with stand-ins for the parts of annolog and a real PostgreSQL."""
 
+import json
 import os
 import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -236,6 +238,24 @@ def test_a_part_that_is_killed_runs_again(start: Start, home: Path, name: str) -
     assert running.living() == []
 
 
+def test_a_relay_is_started_again_for_a_broker_on_other_ports(
+    start: Start, home: Path
+) -> None:
+    running = start("--database", "postgresql://elsewhere/annolog")
+    running.says("Ctrl-C stops it", timeout=120)
+    before = told_broker(home)
+
+    kill(home, "kafka")
+    with taken(int(before.split(":")[1])):
+        running.says("kafka runs again", timeout=120)
+        running.says("relay is started again for the address ")
+        running.says("relay runs again")
+        said = next(line for line in running.lines if " for the address " in line)
+        assert told_broker(home) == said.split()[-1] != before
+    assert running.end() == 0
+    assert running.living() == []
+
+
 async def test_a_killed_postgres_runs_again_with_its_data(
     start: Start, home: Path
 ) -> None:
@@ -288,5 +308,38 @@ def test_a_child_that_is_never_ready_is_told_with_its_last_line(
 
 def kill(home: Path, name: str) -> None:
     """Kill a child as the supervisor's record names it."""
-    record = (home / "run" / f"{name}.json").read_text()
-    os.kill(int(record.split(":")[1].split(",")[0]), signal.SIGKILL)
+    os.kill(recorded(home, name), signal.SIGKILL)
+
+
+def recorded(home: Path, name: str) -> int:
+    """Give the process of a child."""
+    said = json.loads((home / "run" / f"{name}.json").read_text())
+    return int(said["pid"])
+
+
+def told_broker(home: Path) -> str:
+    """Give the address of the broker that the relay was told."""
+    # The child writes it itself, and the supervisor does not wait for that.
+    wait_for((home / "run" / "relay.json").exists)
+    environment = Path(f"/proc/{recorded(home, 'relay')}/environ").read_text()
+    return dict(word.partition("=")[::2] for word in environment.split("\0"))[
+        "ANNOLOG_KAFKA_BOOTSTRAP"
+    ]
+
+
+@contextmanager
+def taken(port: int) -> Iterator[None]:
+    """Take a port of loopback as soon as nobody else has it."""
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+
+        def bound() -> bool:
+            try:
+                other.bind(("127.0.0.1", port))
+            except OSError:
+                return False
+            return True
+
+        wait_for(bound)
+        other.listen()
+        yield

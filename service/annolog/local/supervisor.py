@@ -139,7 +139,7 @@ class Part:
             self.child.stop()
             self._delay(f"ended ({ending(code)}): {words} (see {log})")
         elif self.child is not None and (needed := self._needs()) != self._told:
-            self._say(f"{self.name} is started again, as it needs {needed} by now")
+            self._say(f"{self.name} is started again for the address {needed}")
             self.child.stop()
             self._start_again()
 
@@ -152,8 +152,7 @@ class Part:
         try:
             self._told = self._needs()
             self.child = self._start()
-        except (LocalError, OSError) as error:
-            # A full disk among them: room may come, and the others work meanwhile.
+        except LocalError as error:
             self._delay(f"cannot be started: {error}")
         else:
             self._again_at = None
