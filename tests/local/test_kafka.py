@@ -11,7 +11,7 @@ import pytest
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
-from annolog.local.errors import NoBrokerError
+from annolog.local.errors import LocalError, NoBrokerError
 from annolog.local.jars import default_cache, find_jars, find_java
 from annolog.local.kafka import LOOPBACK, Broker, Ports, free_ports, properties
 from tests.support.kafka import KafkaServer
@@ -80,6 +80,22 @@ def test_the_broker_listens_on_loopback_alone(tmp_path: Path) -> None:
 def test_free_ports_are_different() -> None:
     ports = free_ports(20)
     assert len(set(ports)) == 20
+
+
+@pytest.mark.parametrize("name", ["ports", "server.properties", "cluster-id"])
+def test_a_full_disk_is_one_line_and_leaves_no_half_a_file(
+    tmp_path: Path, name: str
+) -> None:
+    directory = tmp_path / "kafka"
+    directory.mkdir()
+    (directory / f"{name}.new").symlink_to("/dev/full")
+    broker = Broker(tmp_path, java=Path("/bin/false"), jars=tmp_path)
+
+    with pytest.raises(LocalError) as raised:
+        broker.start()
+
+    assert str(raised.value) == f"cannot use {directory}: No space left on device"
+    assert not (directory / name).exists()
 
 
 def test_jars_that_were_changed_are_never_run(

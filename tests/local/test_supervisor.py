@@ -1,5 +1,6 @@
 """The supervisor, with stand-ins for the parts of annolog and a real PostgreSQL."""
 
+import errno
 import json
 import os
 import signal
@@ -292,6 +293,34 @@ def test_a_part_that_keeps_dying_is_started_less_and_less_often(
     assert said[0] == (
         f"relay ended (exit code 1): no broker (see {log}); started again in 0.5 s"
     )
+
+
+def test_a_start_without_room_on_the_disk_is_tried_again(tmp_path: Path) -> None:
+    said: list[str] = []
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    dies = Command("kafka", (sys.executable, "-c", ""))
+    lives = Command("kafka", (sys.executable, "-c", "import time; time.sleep(60)"))
+    outcomes: list[Command | OSError] = [dies, full, lives]
+
+    def begin() -> Child:
+        outcome = outcomes.pop(0)
+        if isinstance(outcome, OSError):
+            raise outcome
+        return Child(outcome, tmp_path)
+
+    part = Part("kafka", begin, said.append)
+    assert part.child is not None
+    part.child.wait(30)
+    for _ in range(3):
+        part.look(part.child.began + 2 * STEADY)
+    try:
+        assert part.child.exit_code() is None
+        assert said[1:] == [
+            f"kafka cannot be started: {full}; started again in 1 s",
+            "kafka runs again",
+        ]
+    finally:
+        part.stop()
 
 
 def test_a_child_that_is_never_ready_is_told_with_its_last_line(

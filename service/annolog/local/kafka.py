@@ -101,9 +101,13 @@ class Broker:
         """
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
+            return self._start()
         except OSError as error:
-            why = error.strerror
-            raise LocalError(f"cannot use {self._directory}: {why}") from None
+            # Where a disk is full no file is named.
+            place, why = error.filename or self._directory, error.strerror
+            raise LocalError(f"cannot use {place}: {why}") from None
+
+    def _start(self) -> Child:
         for tries_left in reversed(range(_PORTS_TRIED)):
             self._ports = self._choose_ports()
             self._write_properties(self._ports)
@@ -129,7 +133,7 @@ class Broker:
             if _free(broker, controller):
                 return Ports(broker, controller)
         ports = Ports(*free_ports(2))
-        remembered.write_text(f"{ports.broker} {ports.controller}\n", "ascii")
+        _write(remembered, b"%d %d\n" % (ports.broker, ports.controller))
         return ports
 
     def _write_properties(self, ports: Ports) -> None:
@@ -137,9 +141,9 @@ class Broker:
         if self._configure is not None:
             wanted |= self._configure(ports)
         lines = (f"{k}={v}\n" for k, v in wanted.items())
-        (self._directory / "server.properties").write_text("".join(lines), "utf-8")
+        _write(self._directory / "server.properties", "".join(lines).encode())
         log = (SHIPPED / "log4j2.properties").read_bytes()
-        (self._directory / "log4j2.properties").write_bytes(log)
+        _write(self._directory / "log4j2.properties", log)
 
     def _format(self) -> None:
         formatted = self._directory / "formatted"
@@ -151,7 +155,7 @@ class Broker:
             cluster = b"-"
             while cluster.startswith(b"-"):
                 cluster = base64.urlsafe_b64encode(secrets.token_bytes(16))
-            name.write_bytes(cluster.rstrip(b"="))
+            _write(name, cluster.rstrip(b"="))
         words = ("format", "-t", name.read_text("ascii"), "--ignore-formatted")
         run(
             self._java_command(
@@ -259,6 +263,13 @@ def free_ports(count: int) -> list[int]:
         for each in sockets:
             each.bind((LOOPBACK, 0))
         return [int(each.getsockname()[1]) for each in sockets]
+
+
+def _write(path: Path, content: bytes) -> None:
+    # Whole or not at all: a name that a full disk cut off would be used for ever.
+    draft = path.with_name(f"{path.name}.new")
+    draft.write_bytes(content)
+    draft.replace(path)
 
 
 def _free(*ports: int) -> bool:

@@ -152,7 +152,8 @@ class Part:
         try:
             self._told = self._needs()
             self.child = self._start()
-        except LocalError as error:
+        except (LocalError, OSError) as error:
+            # A full disk among them: room may come, and the others work meanwhile.
             self._delay(f"cannot be started: {error}")
         else:
             self._again_at = None
