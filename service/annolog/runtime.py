@@ -143,14 +143,14 @@ async def opened(
         stack.push_async_callback(searches.close)
         streams = await database.pool(url, database.STREAMS)
         stack.push_async_callback(streams.close)
-        async with work.acquire() as connection:
+        async with database.reading(work) as connection:
             site = await database.ensure_site(connection, site_id)
         if site.moved is not None:
             _log.warning("%s", site.moved)
         door = _Door(stream=stream)
         lane_pool = await database.pool(url, database.LANE, greet=door.greet)
         stack.push_async_callback(lane_pool.close)
-        async with reads.acquire() as connection:
+        async with database.reading(reads) as connection:
             known = await entries.read(connection)
         lane = Lane(
             lane_pool,

@@ -4,10 +4,15 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
+import pytest
 from litestar import Litestar, get
 
 from annolog.cli import serve
+from annolog.local.kafka import free_ports
+from annolog.storage.database import unavailable
+from tests.support.marked import Marked
 
 REQUEST = b"GET /hello HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 
@@ -90,3 +95,50 @@ async def test_who_asks_nothing_more_does_not_hold_the_end_up() -> None:
         async with asyncio.timeout(serve.LAST_REQUESTS / 2):
             await one.stop()
         assert clients[0].recv(1) == clients[1].recv(1) == b""
+
+
+LATER_GONE = """
+import asyncio
+from annolog.cli import main, serve
+serve._check_database = lambda *_: asyncio.sleep(0)
+main.main()
+"""
+"""The command, with a database that went away when it had been looked at."""
+
+
+def test_a_database_that_goes_away_during_the_start_is_one_line_and_exit_code_1(
+    tmp_path: Path,
+) -> None:
+    (nowhere,) = free_ports(1)
+    running = Marked(
+        ("-c", LATER_GONE, "serve", "--port", "0"),
+        tmp_path,
+        {
+            "ANNOLOG_DATABASE_URL": f"postgresql://annolog@127.0.0.1:{nowhere}/annolog",
+            "ANNOLOG_AUTH": "none",
+        },
+    )
+    try:
+        assert running.exit_code() == 1
+        assert running.errors == [f"annologd: {unavailable().detail}"]
+        assert "Traceback" not in running.told()
+    finally:
+        running.close()
+
+
+async def test_what_nobody_foresaw_at_the_start_keeps_its_traceback(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    @asynccontextmanager
+    async def broken(_: Litestar) -> AsyncIterator[None]:
+        msg = "a fault of ours"
+        raise ZeroDivisionError(msg)
+        yield
+
+    app = Litestar([hello], lifespan=[broken], logging_config=None)
+    server = serve._server(app, lambda: None)
+    server.config.load()
+    with pytest.raises(SystemExit, match=r"^1$"):
+        await server.startup([])
+    assert "ZeroDivisionError: a fault of ours" in caplog.text
+    assert "Traceback" in caplog.text

@@ -14,6 +14,7 @@ import click
 import uvicorn
 from litestar import Litestar
 from typing_extensions import override
+from uvicorn.lifespan.on import LifespanOn, LifespanSendMessage
 
 from annolog import settings as setting
 from annolog.api import stream
@@ -21,6 +22,7 @@ from annolog.api.logs import configure_logs
 from annolog.api.wire import Protocol
 from annolog.app import create_app
 from annolog.cli.main import FailedError, WrongUseError
+from annolog.domain.errors import AnnologError
 from annolog.storage import database
 
 KEEP_ALIVE = 61
@@ -111,6 +113,16 @@ class _Server(uvicorn.Server):
         self._end_waiting = end_waiting
 
     @override
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        lifespan = _Lifespan(self.config)
+        self.lifespan = lifespan
+        try:
+            await super().startup(sockets)
+        except SystemExit:
+            # uvicorn's own code says something else where others give it.
+            raise lifespan.failure or SystemExit(1) from None
+
+    @override
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for listener in sockets or ():
             await self._stop_listening(listener)
@@ -146,6 +158,31 @@ class _Server(uvicorn.Server):
         protocol = _Protocol(self.config, self.server_state, self.lifespan.state)
         protocol.ends = True
         return protocol
+
+
+class _Lifespan(LifespanOn):
+    """Keeps what a start failed of, in place of the framework's traceback of it."""
+
+    failure: AnnologError | None = None
+
+    @override
+    async def send(self, message: LifespanSendMessage) -> None:
+        if message["type"] == "lifespan.startup.failed":
+            # The framework tells while it handles the error, and gives its text alone.
+            self.failure = _meant_for_users(sys.exception())
+            if self.failure is not None:
+                message["message"] = ""
+        await super().send(message)
+
+
+def _meant_for_users(error: BaseException | None) -> AnnologError | None:
+    """Find the one reason of a failed start, in the group that it comes in."""
+    if isinstance(error, BaseExceptionGroup):
+        found = [_meant_for_users(each) for each in error.exceptions]
+        return found[0] if len(found) == 1 else None
+    if isinstance(error, AnnologError):
+        return error
+    return database.unavailable() if error and database.is_away(error) else None
 
 
 class _Protocol(Protocol):
