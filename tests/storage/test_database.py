@@ -1,4 +1,5 @@
 import asyncio
+import logging
 from contextlib import suppress
 from datetime import UTC, datetime
 
@@ -8,6 +9,7 @@ import pytest
 from annolog.domain.errors import ConflictError, UnavailableError
 from annolog.storage import database
 from tests.support.postgres import PostgresServer
+from tests.support.sse import until
 
 NOWHERE = "postgresql://annolog@127.0.0.1:1/annolog"
 
@@ -238,3 +240,43 @@ async def test_a_session_that_ends_after_its_statements_harms_nobody(
         assert await connection.fetchval("select pg_backend_pid()") != ended
     await other.close()
     await reads.close()
+
+
+async def test_an_outage_is_one_line_for_all_pools(
+    database_url: str,
+    postgres_server: PostgresServer,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    uses = (database.READS, database.WORK)
+    pools = [await database.pool(database_url, use) for use in uses]
+
+    def said() -> list[logging.LogRecord]:
+        loggers = {"annolog.database", "asyncpg.pool"}
+        return [each for each in caplog.records if each.name in loggers]
+
+    for outage in (1, 2):
+        postgres_server.kill()
+        await until(lambda: len(said()) > outage - 1)  # noqa: B023 - used at once
+        # Both pools try again meanwhile, more than once.
+        await asyncio.sleep(1.5)
+        assert len(said()) == outage
+        postgres_server.start()
+        for pool in pools:
+            async with database.reading(pool) as connection:
+                assert await connection.fetchval("select 1") == 1
+    for line in said():
+        assert (line.levelname, line.exc_info) == ("WARNING", None)
+        assert line.getMessage().startswith("the database is away; ")
+    for pool in pools:
+        await pool.close()
+
+
+async def test_what_else_a_pool_has_to_say_is_said(
+    database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    pool = await database.pool(database_url, database.WORK)
+    pools = logging.getLogger("asyncpg.pool")
+    pools.warning("Pool.close() is taking over 60 seconds to complete.")
+    pools.warning("Failed to restore", exc_info=ZeroDivisionError())
+    assert [each.name for each in caplog.records] == ["asyncpg.pool"] * 2
+    await pool.close()

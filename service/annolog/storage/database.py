@@ -10,6 +10,7 @@ turn every way of a database being away into one `UnavailableError`.
 """
 
 import asyncio
+import logging
 import secrets
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -18,6 +19,7 @@ from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import asyncpg
+from typing_extensions import override
 
 from annolog.domain.errors import ConflictError, UnavailableError
 
@@ -55,6 +57,9 @@ RETRY_AFTER = 2
 
 CONNECT_TIMEOUT = 5.0
 """Seconds to wait for a new connection, and for a free one of a pool."""
+
+_log = logging.getLogger("annolog.database")
+_pools = logging.getLogger("asyncpg.pool")
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +215,7 @@ async def pool(
     UnavailableError
         No connection could be made within `CONNECT_TIMEOUT`.
     """
+    _pools.addFilter(_outage)
     with answering():
         return await asyncpg.create_pool(
             url,
@@ -218,11 +224,50 @@ async def pool(
             timeout=CONNECT_TIMEOUT,
             command_timeout=use.patience,
             server_settings=_session(use),
-            init=greet,
+            init=_met(greet),
             reset=_reset,
             # An idle connection may have died with a router in between.
             max_inactive_connection_lifetime=300.0,
         )
+
+
+class _Outage(logging.Filter):
+    """Says once that a database is away, where each pool would with a traceback.
+
+    Pools try again by themselves to have the connections that they keep, and asyncpg
+    writes each failure down.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said = False
+
+    def is_over(self) -> None:
+        """Take note of a new connection."""
+        self._said = False
+
+    @override
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if error is None or not is_away(error):
+            return True
+        if not self._said:
+            self._said = True
+            cause = " ".join(str(error).split()) or type(error).__name__
+            _log.warning("the database is away; pools connect again: %s", cause)
+        return False
+
+
+_outage = _Outage()
+
+
+def _met(greet: Greeting | None) -> Greeting:
+    async def meet(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+        if greet is not None:
+            await greet(connection)
+        _outage.is_over()
+
+    return meet
 
 
 async def connect(url: str, use: Use) -> "asyncpg.Connection[asyncpg.Record]":
