@@ -8,8 +8,9 @@ import httpx
 import pytest
 
 from annolog.api import openapi
+from annolog.api.direct import DirectRoute
 from annolog.app import create_app
-from annolog.exposurelog import pages
+from annolog.exposurelog import exposures, messages, pages
 from annolog.settings import Settings
 
 APP = create_app(Settings())
@@ -128,3 +129,8 @@ def test_every_parameter_is_described() -> None:
         "type": "array",
         "items": {"$ref": "#/components/schemas/Message"},
     }
+
+
+def test_every_read_is_called_without_detours() -> None:
+    reads = [*messages.HANDLERS, *exposures.HANDLERS, *pages.HANDLERS]
+    assert all(isinstance(each, DirectRoute) for each in reads)

@@ -5,11 +5,12 @@ from typing import Annotated, Any
 from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
-from litestar import Request, Response, get
+from litestar import Request, Response
 from litestar.di import NamedDependency
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from annolog.api.contract import ListOf, contract
+from annolog.api.direct import DirectRoute
 from annolog.domain.errors import AnnologError
 from annolog.domain.registries import (
     MAX_REGISTRIES,
@@ -126,8 +127,9 @@ class ExposuresQuery(BaseModel):
         )
 
 
-@get(
+@DirectRoute(
     problems.PREFIX + "/exposures",
+    http_method="GET",
     operation_id="ExposurelogFindExposures",
     summary="Find exposures",
     description="Exposures of one instrument as a butler has them; none of an "
@@ -150,8 +152,9 @@ async def find_exposures(
     return _json(found)
 
 
-@get(
+@DirectRoute(
     problems.PREFIX + "/instruments",
+    http_method="GET",
     operation_id="ExposurelogGetInstruments",
     summary="List instruments",
     description="The instruments of each butler.",
@@ -172,8 +175,9 @@ async def _instruments(runtime: Runtime, number: int) -> list[str]:
         return []
 
 
-@get(
+@DirectRoute(
     problems.PREFIX + "/configuration",
+    http_method="GET",
     operation_id="ExposurelogGetConfiguration",
     summary="See what is configured",
     description="This site, and where its butlers are.",

@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import msgspec
-from litestar import Litestar, Request, Response, get
+from litestar import Litestar, Request, Response
 from litestar.params import FromPath
 
 from annolog.api import docs, openapi
+from annolog.api.direct import DirectRoute
 from annolog.exposurelog import problems
 
 DOCS = problems.PREFIX + "/docs"
@@ -42,50 +43,50 @@ _ROOT = f"""\
 """
 
 
-@get(
+@DirectRoute(
     problems.PREFIX,
+    http_method="GET",
     include_in_schema=False,
     opt={"anyone": True},
-    sync_to_thread=False,
     exception_handlers=problems.HANDLERS,
 )
-def show_root() -> Response[bytes]:
+async def show_root() -> Response[bytes]:
     """Show what this API is."""
     return Response(_ROOT.encode(), media_type="text/html")
 
 
-@get(
+@DirectRoute(
     DOCS,
+    http_method="GET",
     include_in_schema=False,
     opt={"anyone": True},
-    sync_to_thread=False,
     exception_handlers=problems.HANDLERS,
 )
-def show_docs() -> Response[bytes]:
+async def show_docs() -> Response[bytes]:
     """Show the API, to be tried."""
     return docs.page("Exposure log: API", CONTRACT, DOCS)
 
 
-@get(
+@DirectRoute(
     DOCS + "/{name:str}",
+    http_method="GET",
     include_in_schema=False,
     opt={"anyone": True},
-    sync_to_thread=False,
     exception_handlers=problems.HANDLERS,
 )
-def give_file(name: FromPath[str]) -> Response[bytes]:
+async def give_file(name: FromPath[str]) -> Response[bytes]:
     """Give a file of the page."""
     return docs.file(name)
 
 
-@get(
+@DirectRoute(
     CONTRACT,
+    http_method="GET",
     include_in_schema=False,
     opt={"anyone": True},
-    sync_to_thread=False,
     exception_handlers=problems.HANDLERS,
 )
-def show_contract(request: Request[Any, Any, Any]) -> Response[bytes]:
+async def show_contract(request: Request[Any, Any, Any]) -> Response[bytes]:
     """Give the contract as JSON."""
     content = msgspec.json.encode(document(request.app))
     return Response(content, media_type="application/json")
