@@ -94,20 +94,22 @@ def fits(order: Order, row: Key, stretch: Stretch) -> bool:
             case NotNull(column):
                 return values[column] is not None
             case Beyond(columns, bound):
-                mine = tuple(values[c] for c in columns)
-                if None in mine:
-                    return False
-                return mine < bound if order.descending else mine > bound
+                # The first columns that differ decide, whatever is behind them.
+                for mine, theirs in zip(map(values.get, columns), bound, strict=True):
+                    if mine is None or theirs is None:
+                        return False
+                    if mine != theirs:
+                        return bool(mine < theirs) is order.descending  # type: ignore[operator]
+                return False
 
     return all(map(holds, stretch))
 
 
 def read(order: Order, rows: list[Key], after: Key | None, limit: int) -> list[Key]:
     found: list[Key] = []
-    for stretch in ranges_after(order, after):
-        found += sorted(
-            (r for r in rows if fits(order, r, stretch)), key=sorting(order)
-        )
+    for group in ranges_after(order, after):
+        behind = [r for stretch in group for r in rows if fits(order, r, stretch)]
+        found += sorted(behind, key=sorting(order))
     return found[:limit]
 
 

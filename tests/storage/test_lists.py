@@ -1,5 +1,6 @@
 """Lists on a real PostgreSQL, page by page in every order."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 from uuid import UUID
@@ -283,6 +284,73 @@ async def test_a_search_that_stops_says_so_and_goes_on(
     monkeypatch.setattr(lists, "MAX_TEXTS", 10)
     monkeypatch.setattr(lists, "TEXTS_AT_ONCE", 3)
     assert await listed(reader, 3, contains="rare", order="id") == ids[::10]
+
+
+async def test_frequent_words_are_found_far_from_the_newest(
+    rows: Rows, reader: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = await rows.target()
+    ids = [
+        await rows.annotation(key, text="shutter" if n < 10 else "dull")
+        for n in range(40)
+    ]
+    for name in ("SHORT_WALK", "LONG_WALK", "FEW", "MANY"):
+        monkeypatch.setattr(paging, name, 4)
+    asked = AnnotationFilter(words="shutter")
+    page = await lists.annotations(reader, asked, None, 5)
+    assert [row.annotation_id for row in page.rows] == ids[9:4:-1]
+    assert not page.scan_stopped
+    assert await listed(reader, 5, words="shutter") == ids[9::-1]
+    monkeypatch.setattr(paging, "MOST", 4)
+    page = await lists.annotations(reader, asked, None, 5)
+    assert page.rows == ()
+    assert page.scan_stopped
+
+
+async def test_frequent_words_are_met_without_their_index(
+    rows: Rows, reader: Connection
+) -> None:
+    key = await rows.target()
+    ids = [
+        await rows.annotation(key, text="shutter" if n % 2 else f"x{n}")
+        for n in range(40)
+    ]
+    await rows.connection.execute("analyze revision")
+    often = await statements(reader, words="shutter")
+    assert not any("count(*)" in one for one in often)
+    assert await listed(reader, words="shutter") == ids[39::-2]
+    seldom = await statements(reader, words="x8")
+    assert sum("count(*)" in one for one in seldom) == 1
+    assert await listed(reader, words="x8") == [ids[8]]
+
+
+async def statements(reader: Connection, **asked: object) -> list[str]:
+    """Give the statements that read the first page of a list, five rows of it."""
+    said: list[str] = []
+    with reader.query_logger(lambda query: said.append(query.query)):
+        wanted = AnnotationFilter.model_validate(asked)
+        await lists.annotations(reader, wanted, wanted.after(), 5)
+        await asyncio.sleep(0)  # it is told in the next turn of the loop
+    # The driver itself asks for types that it meets for the first time.
+    return [one for one in said if "pg_catalog" not in one and "'jit'" not in one]
+
+
+async def test_a_page_at_any_depth_is_read_by_one_statement(
+    rows: Rows, reader: Connection
+) -> None:
+    for day in (20261119, 20261120):
+        for number in (1, 2, 3):
+            await rows.annotation(await rows.target(number, day_obs=day))
+        night = await rows.target(None, day_obs=day, key=f"night:LSSTCam/{day}")
+        for _ in range(6):
+            await rows.annotation(night)
+    for order in ("night", "-night"):
+        asked = AnnotationFilter.model_validate({"order": order})
+        for seq_num in (2, None):
+            place = (20261119 + asked.ordering.descending, seq_num, UUID(int=1))
+            cursor = asked.cursor_after(place)
+            said = await statements(reader, order=order, cursor=cursor)
+            assert len(said) == 1, (order, seq_num)
 
 
 async def test_rows_that_arrive_meanwhile_repeat_none(

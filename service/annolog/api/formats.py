@@ -18,7 +18,7 @@ from annolog.domain.errors import InvalidError
 from annolog.domain.queries import Format
 from annolog.domain.states import TargetState
 from annolog.storage.history_lists import ReviewRow
-from annolog.storage.lists import AnnotationRow
+from annolog.storage.lists import AnnotationRow, ListedRow
 from annolog.storage.state_lists import StateRow
 
 MEDIA_TYPES: Mapping[Format, str] = {
@@ -130,7 +130,7 @@ def chosen(request: Request[Any, Any, Any]) -> Format:
     return offers[best or "application/json"]
 
 
-def annotation_json(row: AnnotationRow) -> bytes:
+def annotation_json(row: AnnotationRow | ListedRow) -> bytes:
     """Write a revision as the API shows it, round its stored bytes."""
     head = b'{"number":%d,"current":%b,"counted":%b,' % (
         row.number,
@@ -158,7 +158,7 @@ def state_json(row: StateRow) -> bytes:
     return TargetState(**row._asdict()).model_dump_json().encode()
 
 
-def annotation_fields(row: AnnotationRow) -> dict[str, Any]:
+def annotation_fields(row: AnnotationRow | ListedRow) -> dict[str, Any]:
     """Read the fields of a revision that CSV writes."""
     fields: dict[str, Any] = msgspec.json.decode(annotation_json(row))
     observed = fields.get("observed_at") or {}

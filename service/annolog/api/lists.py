@@ -15,6 +15,7 @@ from litestar.params import FromPath
 
 from annolog.api import formats
 from annolog.api.contract import ANNOTATION, REVIEW, PageOf, contract
+from annolog.api.direct import DirectRoute
 from annolog.api.parameters import read_query
 from annolog.domain.errors import NotFoundError
 from annolog.domain.queries import (
@@ -100,8 +101,9 @@ async def _require(connection: Connection, annotation_id: UUID) -> None:
 # ----------------------------------------------------------------- handlers
 
 
-@get(
+@DirectRoute(
     "/annolog/v1/annotations",
+    http_method="GET",
     summary="List annotations",
     description="Annotations (or all their revisions) by what they say, of what, by "
     "whom and when. A list is read page by page with `next`; rows that arrive "
@@ -201,8 +203,9 @@ async def list_replies(
     return _answer(request, page, asked, _REVISIONS)
 
 
-@get(
+@DirectRoute(
     "/annolog/v1/targets",
+    http_method="GET",
     summary="List target states",
     description="What now holds for targets: effective flag, tags, disputes.",
     **contract(

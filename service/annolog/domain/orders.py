@@ -5,7 +5,8 @@ stretches of its index lie behind a row, so a page costs the same at any depth, 
 rows that arrive meanwhile push none twice.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 from uuid import UUID
@@ -139,7 +140,7 @@ Stretch = tuple[Condition, ...]
 """Conditions that hold together: one contiguous stretch of the order's index."""
 
 
-def ranges_after(order: Order, after: Key | None) -> tuple[Stretch, ...]:
+def ranges_after(order: Order, after: Key | None) -> tuple[tuple[Stretch, ...], ...]:
     """Say which stretches of the index hold what comes after a row.
 
     Parameters
@@ -151,37 +152,72 @@ def ranges_after(order: Order, after: Key | None) -> tuple[Stretch, ...]:
 
     Returns
     -------
-    tuple of Stretch
-        Disjoint, in order: reading one after the other reads the rest of the list.
+    tuple of tuple of Stretch
+        Groups of stretches, all of them disjoint. One group is read after the other;
+        the rows of one group, sorted as PostgreSQL sorts by these columns, are those
+        of the list. Only what has no value in the first column has a group of its own.
 
     Notes
     -----
     One condition with `or` would say the same, but PostgreSQL then reads the index
-    from its beginning; nulls rule out a single row comparison.
+    from its beginning. A single comparison of rows leaves out those that have no
+    value where the row that was seen has one.
     """
-    columns = order.columns
-    first = columns[0]
+    first, *others = order.columns
+    last: tuple[Stretch, ...] = ((IsNull(first.name),),)
     if after is None:
-        if not first.nullable:
-            return ((),)
-        return ((NotNull(first.name),), (IsNull(first.name),))
-    free = next(i for i, column in enumerate(columns) if not column.nullable)
+        return (((NotNull(first.name),),), last) if first.nullable else (((),),)
+    if after[0] is None:
+        found = ranges_within(last[0], others, after[1:], descending=order.descending)
+        return (found,)
+    known = [replace(first, nullable=False), *others]
+    found = ranges_within((), known, after, descending=order.descending)
+    return (found, last) if first.nullable else (found,)
 
-    def same(upto: int) -> Stretch:
-        return tuple(
-            IsNull(column.name) if value is None else Equal(column.name, value)
-            for column, value in zip(columns[:upto], after, strict=False)
-        )
 
-    tail = Beyond(tuple(c.name for c in columns[free:]), tuple(after[free:]))
-    found: list[Stretch] = [(*same(free), tail)]
-    for place in range(free - 1, -1, -1):
-        name, value = columns[place].name, after[place]
-        nulls_last = place == 0 or not order.descending
-        if value is not None:
-            found.append((*same(place), Beyond((name,), (value,))))
-            if nulls_last:
-                found.append((*same(place), IsNull(name)))
-        elif not nulls_last:
-            found.append((*same(place), NotNull(name)))
+def ranges_within(
+    same: Stretch, columns: Sequence[SortColumn], after: Key, *, descending: bool
+) -> tuple[Stretch, ...]:
+    """Say which stretches hold what comes after a row, where some columns are fixed.
+
+    Parameters
+    ----------
+    same
+        Conditions on the columns of the index before these.
+    columns
+        What is sorted by.
+    after
+        Sort values of the last row seen.
+    descending
+        Whether greater values come first; no value is the greatest of all.
+
+    Returns
+    -------
+    tuple of Stretch
+        Disjoint; their rows lie among each other.
+    """
+    known = next((i for i, one in enumerate(after) if one is None), len(after))
+
+    def equal(upto: int) -> Stretch:
+        here = zip(columns[:upto], after, strict=False)
+        return (*same, *(Equal(column.name, value) for column, value in here))
+
+    found: list[Stretch] = []
+    if known:
+        names = tuple(column.name for column in columns[:known])
+        found.append((*same, Beyond(names, after[:known])))
+    if not descending:
+        found += [
+            (*equal(place), IsNull(column.name))
+            for place, column in enumerate(columns[:known])
+            if column.nullable
+        ]
+    if known < len(after):
+        name = columns[known].name
+        none = (*equal(known), IsNull(name))
+        rest = columns[known + 1 :]
+        behind = after[known + 1 :]
+        found += ranges_within(none, rest, behind, descending=descending)
+        if descending:
+            found.append((*equal(known), NotNull(name)))
     return tuple(found)

@@ -17,7 +17,7 @@ from annolog.exposurelog.conditions import Sql
 from annolog.exposurelog.flags import ShownFlags
 from annolog.exposurelog.parameters import MessageQuery
 from annolog.exposurelog.plans import Plan
-from annolog.storage.conditions import fill
+from annolog.storage.conditions import columns, fill
 from annolog.storage.database import Connection
 from annolog.storage.turn_messages import STORED
 
@@ -25,6 +25,7 @@ PIECE = 1_000
 """Messages that a large answer brings at once."""
 
 _ROW = ", ".join(f"m.{name}" for name in STORED)
+_COLUMNS = (*STORED, "body")
 
 _ONE = f"""
 select {_ROW}, r.body
@@ -103,9 +104,13 @@ async def find(
     UnavailableError
         It took too long.
     """
-    sql, values = statement(asked, plan, flags, min(asked.limit, most))
+    limit = min(asked.limit, most)
+    sql, values = statement(asked, plan, flags, limit)
     with _answering():
-        return await connection.fetch(sql, *values)
+        if limit > PIECE:
+            return await connection.fetch(sql, *values)
+        found = await connection.fetchrow(columns(sql, _COLUMNS), *values)
+    return [] if found is None or found[0] is None else list(zip(*found, strict=True))
 
 
 async def pieces(

@@ -75,8 +75,17 @@ class AnnotationConditions:
     @property
     def only_instrument(self) -> bool:
         """Whether the instrument is all that an index could look for."""
+        if not self.asked.instrument:
+            return False
         rest = self.asked.model_copy(update={"instrument": ()})
-        return not rest.asks_targets and self.asked.asks_targets
+        return not rest.asks_targets
+
+    @property
+    def listed(self) -> bool:
+        """Whether a revision's own words or tags name candidates."""
+        asked = self.asked
+        other = asked.reply_to or self.narrow
+        return not other and bool(asked.words or asked.phrase or asks_tags(asked))
 
     @property
     def flagged(self) -> bool:
@@ -108,7 +117,7 @@ class AnnotationConditions:
             fewer = self.ever or self.flagged or asked.seq_nums
             by_night = any(asked.nights) and self.only_place and not fewer
             return ("nights", "said") if by_night else ("said",)
-        if asked.words or asked.phrase or asks_tags(asked):
+        if self.listed:
             return ("revision",)
         if self.flagged:
             return ("said",)

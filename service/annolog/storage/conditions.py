@@ -61,6 +61,32 @@ def fill(template: str, **parts: str) -> str:
     return template.format(**parts)
 
 
+def columns(
+    query: str, names: Sequence[str], late: Sequence[str] = (), first: int = 1
+) -> str:
+    """Have a query answered by one row: of each column an array.
+
+    The driver and PostgreSQL take each row for a message of its own, which costs both
+    more than what is in it. No column may be an array already, and what is long (up
+    to 1 GB in all) should be asked for otherwise.
+
+    Parameters
+    ----------
+    query
+        A sorted query; its order is that of the arrays, which are null without rows.
+    names
+        Its columns.
+    late
+        More of its columns, of which the first rows are left out.
+    first
+        The first row, from 1, that is in those.
+    """
+    whole = [f"array_agg(q.{name})" for name in names]
+    parts = [f"(array_agg(q.{name}))[{first}:]" for name in late]
+    arrays = ", ".join([*whole, *parts])
+    return f"select {arrays} from ({query}) q"  # noqa: S608 - fragments of ours
+
+
 def every(conditions: Iterable[str]) -> str:
     """Join conditions that hold together; true for none."""
     return " and ".join(conditions) or "true"

@@ -1,14 +1,14 @@
 """Lists of annotations, or of all their revisions."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
 from typing_extensions import override
 
-from annolog.domain.orders import Equal, IsNull, Key
+from annolog.domain.orders import Beyond, Equal, Key
 from annolog.domain.queries import AnnotationFilter
 from annolog.storage import paging
 from annolog.storage.annotation_conditions import (
@@ -20,13 +20,14 @@ from annolog.storage.annotation_conditions import (
 from annolog.storage.conditions import (
     Binds,
     at_nights,
+    columns,
     every,
     fill,
     in_stretch,
     order_by,
 )
 from annolog.storage.database import Connection
-from annolog.storage.paging import Page, Part, Search, worded
+from annolog.storage.paging import Group, Page, Part, Search, worded
 
 MAX_TEXTS = 10_000
 """Texts that one page looks through for `contains`."""
@@ -71,6 +72,27 @@ class AnnotationRow(NamedTuple):
     keys: bytes | None
 
 
+class ListedRow(NamedTuple):
+    """One revision in a list: no more of it than lists show.
+
+    Attributes
+    ----------
+    place
+        Its place in the order asked for; empty but for the last rows of what was
+        read at once, behind which a list may go on.
+    number, annotation_id, current, counted, body, keys
+        As `AnnotationRow` has them.
+    """
+
+    place: Key
+    number: int
+    annotation_id: UUID
+    current: bool
+    counted: bool
+    body: bytes
+    keys: bytes | None
+
+
 ROW = f"""
     r.number, r.annotation_id, r.revision_id, r.annotation_created_at,
     {CURRENT} as current, r.counted, b.body, l.keys
@@ -83,17 +105,24 @@ left join target_list l on l.list_id = r.list_id
 """
 """What they are read from beside the revision."""
 
-_PAGE = """
-select {place}, {row} from (
-    {chosen} order by {order} limit {limit}
-) r {bodies} order by {order}
-"""
+_COLUMNS = (
+    "number",
+    "annotation_id",
+    "current",
+    "counted",
+    "body",
+    "list_id",
+)
+_PAGE = f"""
+select {{place}}, r.number, r.annotation_id, {CURRENT} as current, r.counted, b.body,
+    r.list_id
+from ({{chosen}} order by {{order}} limit {{limit}}) r
+join record b on b.record_id = r.revision_id order by {{order}}
+"""  # noqa: S608 - a constant of this module
 
-_WALK = """
-    select r.* from (
-        select r.* from revision r where {stretch} order by {order} limit {walk}
-    ) r where {rest}
-"""
+_LISTS = "select list_id, keys from target_list where list_id = any($1)"
+
+_WALK = "select r.* from ({along}) r where {rest}"
 
 # `offset 0` skips nothing: it keeps the order's index out of the inner query.
 _SIFT = "select r.* from ({revisions} offset 0) r where {stretch} and {rest}"
@@ -125,8 +154,22 @@ class _Text(msgspec.Struct):
 
 _read_text = msgspec.json.Decoder(_Text).decode
 
+_EXPLAIN = "explain (format json) {revisions}"
+_ROWS = "select reltuples from pg_class where oid = 'revision'::regclass"
 
-class _Annotations(Search[AnnotationRow, AnnotationFilter]):
+
+class _Rows(msgspec.Struct):
+    rows: float = msgspec.field(name="Plan Rows")
+
+
+class _Plan(msgspec.Struct):
+    plan: _Rows = msgspec.field(name="Plan")
+
+
+_read_plan = msgspec.json.Decoder(tuple[_Plan]).decode
+
+
+class _Annotations(Search[ListedRow, AnnotationFilter]):
     table = "revision"
 
     def __init__(self, connection: Connection, asked: AnnotationFilter) -> None:
@@ -135,37 +178,66 @@ class _Annotations(Search[AnnotationRow, AnnotationFilter]):
         self.way: Way | None = None
 
     @override
-    def parts(self, after: Key | None) -> Sequence[Part]:
+    def groups(self, after: Key | None) -> Sequence[Group]:
         """Split the rest of the list at the first of the nights asked for.
 
         In the order of nights nearly all that is asked for begins between their
         edges, in one stretch of the index; the rest begins before and reaches in.
         """
-        stretches = super().parts(after)
+        groups = super().groups(after)
         low, high = self.asked.nights
         if self.order.name != "night" or not (low or high) or self.asked.target:
-            return stretches
-        sides: list[Literal["before", "inside"]] = ["inside"]
-        if low:
-            sides.insert(1 if self.order.descending else 0, "before")
-        parts: list[Part] = []
-        for one in stretches:
-            match one.stretch[0]:
-                case IsNull():
-                    continue
-                case Equal(_, int() as day) if low and day < low:
-                    parts.append(Part(one.stretch, "before"))
-                case Equal():
-                    parts.append(Part(one.stretch, "inside"))
-                case _:
-                    parts += [Part(one.stretch, side) for side in sides]
-        return parts
+            return groups
+        # The last group is of what has no night.
+        return [
+            [side for part in group for side in self._sides(part, low)]
+            for group in groups[:-1]
+        ]
+
+    def _sides(self, part: Part, low: int | None) -> Iterator[Part]:
+        """Split a stretch at the first night, as far as it has both sides."""
+        least: int | None = None
+        most: int | None = None
+        match part.stretch[0]:
+            case Equal(_, int() as day):
+                least = most = day
+            case Beyond(_, (int() as day, *_)):
+                least, most = (None, day) if self.order.descending else (day, None)
+            case _:
+                pass
+        if low and (least is None or least < low):
+            yield Part(part.stretch, "before")
+        if not low or most is None or most >= low:
+            yield Part(part.stretch, "inside")
 
     @override
-    def walks_at_once(self, part: Part) -> bool:
+    async def walks_at_once(self, group: Group, want: int) -> bool:
         # Between the nights asked for, a walk meets hardly anything else; and most
         # that is said is said of the instrument asked for.
-        return part.side is not None or self.conditions.only_instrument
+        if any(part.side for part in group) or self.conditions.only_instrument:
+            return True
+        return self.conditions.listed and await self._is_frequent(want)
+
+    async def _is_frequent(self, want: int) -> bool:
+        """Say whether words or tags are likely to be met soon, wherever one looks.
+
+        Their index gives its whole list before the first can be counted, which takes
+        longer than a walk; the planner knows the frequent ones.
+        """
+        bind = Binds()
+        query = fill(
+            _EXPLAIN, revisions=self.conditions.revisions("1", "revision", bind)
+        )
+        plan = await self.connection.fetchval(query, *bind.values)
+        expected = _read_plan(plan)[0].plan.rows
+        if expected <= want or expected > paging.FEW:
+            return expected > want
+        whole = await self.connection.fetchval(_ROWS)
+        return bool(expected * paging.SHORT_WALK > 2 * want * whole)
+
+    @override
+    async def insist(self) -> bool:
+        return self.conditions.listed and await self.probe(paging.MOST)
 
     @override
     def stretch(self, part: Part, bind: Binds) -> str:
@@ -205,32 +277,48 @@ class _Annotations(Search[AnnotationRow, AnnotationFilter]):
         return fill(_SIFT, revisions=revisions, stretch=stretch, rest=rest)
 
     @override
-    async def read(
-        self, part: Part, limit: int, *, gather: bool
-    ) -> list[AnnotationRow]:
+    async def read(self, group: Group, limit: int, *, gather: bool) -> list[ListedRow]:
         bind = Binds()
-        order, stretch = order_by(self.order), self.stretch(part, bind)
         if gather:
-            chosen = self.gathered(bind, stretch)
+            chosen = self.gathered(bind, self.anywhere(group, bind))
         else:
-            rest, walk = self.conditions.rest(bind, None), bind(self.walk, "int")
-            chosen = fill(_WALK, stretch=stretch, order=order, walk=walk, rest=rest)
+            along = self.along(group, bind)
+            chosen = fill(_WALK, along=along, rest=self.conditions.rest(bind, None))
         query = fill(
             _PAGE,
             place=self.place_columns(),
-            row=ROW,
-            bodies=BODIES,
             chosen=chosen,
-            order=order,
-            limit=bind(limit, "int"),
+            order=order_by(self.order),
+            limit=str(limit),
         )
-        return [AnnotationRow(*row) for row in await self.fetch(query, bind)]
+        return await self._rows(query, bind, 1 if self.asked.contains else limit - 1)
+
+    async def _rows(self, query: str, bind: Binds, placed: int) -> list[ListedRow]:
+        """Read rows; only those from some number on (from 1) need their place.
+
+        Reading a time takes longer than all else of a row.
+        """
+        keys = self.place_names()
+        query = columns(query, _COLUMNS, keys, max(placed, 1))
+        found = await self.connection.fetchrow(query, *bind.values)
+        if found is None or found[0] is None:
+            return []
+        *whole, lists = found[: len(_COLUMNS)]
+        ends = list(zip(*found[len(_COLUMNS) :], strict=True))
+        places = [*[()] * (len(lists) - len(ends)), *ends]
+        # Few annotations have a list of targets of its own; it may be long.
+        named = [one for one in lists if one is not None]
+        known: dict[UUID, bytes] = {}
+        if named:
+            for one in await self.connection.fetch(_LISTS, named):
+                known[one["list_id"]] = one["keys"]
+        return list(map(ListedRow, places, *whole, map(known.get, lists)))
 
     async def containing(
         self, needle: str, after: Key | None, limit: int
-    ) -> Page[AnnotationRow]:
+    ) -> Page[ListedRow]:
         """Read a page of what has some characters in its text, which no index has."""
-        rows: list[AnnotationRow] = []
+        rows: list[ListedRow] = []
         place = after
         looked = walks = 0
         while True:
@@ -270,7 +358,7 @@ class _Annotations(Search[AnnotationRow, AnnotationFilter]):
 
 async def annotations(
     connection: Connection, asked: AnnotationFilter, after: Key | None, limit: int
-) -> Page[AnnotationRow]:
+) -> Page[ListedRow]:
     """List annotations (or revisions) in the order asked for.
 
     Parameters
@@ -286,7 +374,7 @@ async def annotations(
 
     Returns
     -------
-    Page of AnnotationRow
+    Page of ListedRow
         The rows, and where the list goes on.
     """
     search = _Annotations(connection, asked)

@@ -25,6 +25,8 @@ FEW = 10_000
 """Candidates up to which they are gathered at once (some 50 ms)."""
 MANY = 50_000
 """Candidates up to which they are gathered when a walk found too little."""
+MOST = 500_000
+"""Candidates up to which they are gathered when walks found nothing (some seconds)."""
 SHORT_WALK = 5_000
 """Rows of the first walk along the order's index."""
 LONG_WALK = 20_000
@@ -90,10 +92,17 @@ class Part:
     side: Literal["before", "inside"] | None = None
 
 
+Group = Sequence[Part]
+"""Parts whose rows lie among each other: they are read together, by one statement."""
+
+_ALONG = "select r.* from {table} r where {stretch} order by {order} limit {walk}"
+
+# Of each part no more is read than is wanted: PostgreSQL merges sorted inputs.
+_MERGED = "select r.* from ({parts}) r order by {order} limit {walk}"
+
 _REACHED = """
-select count(*) over () as scanned, {names} from (
-    select r.* from {table} r where {stretch} order by {order} limit {walk}
-) r order by {reverse} limit 1
+select count(*) over () as scanned, {names} from ({along}) r
+order by {reverse} limit 1
 """
 
 _PROBE = "select count(*) from (select 1 {source} limit {limit}) few"
@@ -114,9 +123,10 @@ class Search(ABC, Generic[RowT, FilterT]):
 
     # ------------------------------------------------- what a list must tell
 
-    def parts(self, after: Key | None) -> Sequence[Part]:
-        """Give the stretches that lie behind a place, in order."""
-        return [Part(stretch) for stretch in ranges_after(self.order, after)]
+    def groups(self, after: Key | None) -> Sequence[Group]:
+        """Give what lies behind a place: one group of parts after the other."""
+        found = ranges_after(self.order, after)
+        return [[Part(stretch) for stretch in group] for group in found]
 
     @abstractmethod
     def stretch(self, part: Part, bind: Binds) -> str:
@@ -127,12 +137,12 @@ class Search(ABC, Generic[RowT, FilterT]):
         """Say whether an index names the candidates and they are at most so many."""
 
     @abstractmethod
-    async def read(self, part: Part, limit: int, *, gather: bool) -> list[RowT]:
-        """Read rows of one stretch, in order."""
+    async def read(self, group: Group, limit: int, *, gather: bool) -> list[RowT]:
+        """Read rows of one group, in order."""
 
-    def walks_at_once(self, part: Part) -> bool:
-        """Say whether a walk is right, however many candidates there are."""
-        del part
+    async def walks_at_once(self, group: Group, want: int) -> bool:
+        """Say whether to walk first, however many candidates there are."""
+        del group, want
         return False
 
     # ----------------------------------------------------------------- page
@@ -154,15 +164,19 @@ class Search(ABC, Generic[RowT, FilterT]):
         """
         rows: list[RowT] = []
         place = after
-        for last in (False, True):
+        for attempt in range(3):
             found, place = await self.ahead(place, limit + 1 - len(rows))
             rows += found
             if len(rows) > limit:
                 return Page.cut(rows, limit)
             if place is None:
                 return Page(tuple(rows), None)
-            if not last:
+            if attempt == 0:
                 await self.persist()
+            elif rows or not await self.insist():
+                break
+            else:
+                self.gathers = True
         return Page(tuple(rows), place, scan_stopped=True)
 
     async def ahead(
@@ -170,21 +184,22 @@ class Search(ABC, Generic[RowT, FilterT]):
     ) -> tuple[list[RowT], Key | None]:
         """Read up to `want` rows; also where to go on, None at the end."""
         rows: list[RowT] = []
-        for part in self.parts(after):
-            gather = await self.choose(part)
-            rows += await self.read(part, want - len(rows), gather=gather)
+        for group in self.groups(after):
+            gather = await self.choose(group, want)
+            rows += await self.read(group, want - len(rows), gather=gather)
             if len(rows) >= want:
                 return rows, rows[-1].place
             if not gather:
-                place = await self.reached(part)
+                place = await self.reached(group)
                 if place is not None:
                     return rows, place
         return rows, None
 
-    async def choose(self, part: Part) -> bool:
+    async def choose(self, group: Group, want: int) -> bool:
         """Say whether to gather rather than to walk."""
         if self.gathers is None:
-            self.gathers = not self.walks_at_once(part) and await self.probe(FEW)
+            walks = await self.walks_at_once(group, want)
+            self.gathers = not walks and await self.probe(FEW)
         return self.gathers
 
     async def persist(self) -> None:
@@ -192,23 +207,50 @@ class Search(ABC, Generic[RowT, FilterT]):
         self.walk = LONG_WALK
         self.gathers = await self.probe(MANY)
 
+    async def insist(self) -> bool:
+        """Say whether to gather, at whatever cost, when walks found nothing at all."""
+        return False
+
     async def at_most(self, most: int, source: str, bind: Binds) -> bool:
         """Say whether a source (from `from` on) has at most so many rows."""
         query = fill(_PROBE, source=source, limit=bind(most + 1, "int"))
         return bool(await self.connection.fetchval(query, *bind.values) <= most)
 
-    async def reached(self, part: Part) -> Key | None:
+    def along(self, group: Group, bind: Binds) -> str:
+        """Give a query of the next rows of the table, as far as a walk goes.
+
+        How far is not bound: PostgreSQL then keeps a plan instead of planning anew.
+        """
+        order, walk = order_by(self.order), str(self.walk)
+        parts = [
+            fill(
+                _ALONG,
+                table=self.table,
+                stretch=self.stretch(part, bind),
+                order=order,
+                walk=walk,
+            )
+            for part in group
+        ]
+        if len(parts) == 1:
+            return parts[0]
+        union = " union all ".join(f"({part})" for part in parts)
+        return fill(_MERGED, parts=union, order=order, walk=walk)
+
+    def anywhere(self, group: Group, bind: Binds) -> str:
+        """Give the condition of being in one of some parts."""
+        parts = [self.stretch(part, bind) for part in group]
+        return parts[0] if len(parts) == 1 else f"({' or '.join(parts)})"
+
+    async def reached(self, group: Group) -> Key | None:
         """Say where a walk ended by its bound; None when it came to the end."""
         bind = Binds()
         back = replace(self.order, descending=not self.order.descending)
         query = fill(
             _REACHED,
-            table=self.table,
+            along=self.along(group, bind),
             names=", ".join(f"r.{column.name}" for column in self.order.columns),
-            stretch=self.stretch(part, bind),
-            order=order_by(self.order),
             reverse=order_by(back),
-            walk=bind(self.walk, "int"),
         )
         row = await self.connection.fetchrow(query, *bind.values)
         return tuple(row[1:]) if row and row["scanned"] >= self.walk else None
@@ -223,12 +265,16 @@ class Search(ABC, Generic[RowT, FilterT]):
         """
         rows = await self.connection.fetch(query, *bind.values)
         width = len(self.order.columns)
-        return [(tuple(row[:width]), *row[width:]) for row in rows]
+        return [(row[:width], *row[width:]) for row in rows]
 
     def place_columns(self) -> str:
         """Give the columns of a row's place, under names of their own."""
-        columns = enumerate(self.order.columns)
-        return ", ".join(f"r.{column.name} as key_{i}" for i, column in columns)
+        named = zip(self.order.columns, self.place_names(), strict=True)
+        return ", ".join(f"r.{column.name} as {name}" for column, name in named)
+
+    def place_names(self) -> list[str]:
+        """Name the columns of a row's place."""
+        return [f"key_{i}" for i, _ in enumerate(self.order.columns)]
 
 
 def worded(row: asyncpg.Record | None, *, exact: bool) -> int | str:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from typing_extensions import override
 
-from annolog.domain.orders import Equal, Key, ranges_after
+from annolog.domain.orders import Equal, Key, ranges_within
 from annolog.domain.queries import NO_FLAG, TargetFilter
 from annolog.storage import paging
 from annolog.storage.conditions import (
@@ -24,7 +24,7 @@ from annolog.storage.conditions import (
     order_by,
 )
 from annolog.storage.database import Connection
-from annolog.storage.paging import Page, Part, Search, worded
+from annolog.storage.paging import Group, Page, Part, Search, worded
 
 _FREQUENT = ("exposure", "detector", "dataset")
 # Kinds that are in no index of their own, as nearly all targets are of them.
@@ -85,11 +85,7 @@ from (
 order by {order}
 """
 
-_WALK = """
-    select r.* from (
-        select r.* from target_state r where {stretch} order by {order} limit {walk}
-    ) r where {rest}
-"""
+_WALK = "select r.* from ({along}) r where {rest}"
 
 # `offset 0` skips nothing: it keeps the order's index out of the inner query.
 _SIFT = """
@@ -125,25 +121,26 @@ class _States(Search[StateRow, TargetFilter]):
             self.instruments = found or []
 
     @override
-    def parts(self, after: Key | None) -> Sequence[Part]:
-        """Give the stretches, one an instrument where instruments are named.
+    def groups(self, after: Key | None) -> Sequence[Group]:
+        """Give the groups, one an instrument where instruments are named.
 
         The index begins with the instrument, and only within one of them is it in
         the order of nights. Named instruments follow each other as Python sorts
         them, whatever the collation of the database.
         """
         if self.instruments is None or self.order.name != "night":
-            return super().parts(after)
-        names = sorted(self.instruments, reverse=self.order.descending)
-        here: list[Part] = []
+            return super().groups(after)
+        down = self.order.descending
+        names = sorted(self.instruments, reverse=down)
+        groups: list[Group] = []
         if after is not None:
-            stretches = ranges_after(self.order, after)
-            here = [Part(one) for one in stretches if isinstance(one[0], Equal)]
             seen = str(after[0])
-            names = [
-                n for n in names if (n < seen if self.order.descending else n > seen)
-            ]
-        return [*here, *(Part((Equal("instrument", name),)) for name in names)]
+            same = (Equal("instrument", seen),)
+            columns = self.order.columns[1:]
+            found = ranges_within(same, columns, after[1:], descending=down)
+            groups.append([Part(stretch) for stretch in found])
+            names = [n for n in names if (n < seen if down else n > seen)]
+        return [*groups, *([Part((Equal("instrument", name),))] for name in names)]
 
     @override
     def stretch(self, part: Part, bind: Binds) -> str:
@@ -206,25 +203,21 @@ class _States(Search[StateRow, TargetFilter]):
         return await self.at_most(most, f"from target_state r where {named}", bind)
 
     @override
-    async def read(self, part: Part, limit: int, *, gather: bool) -> list[StateRow]:
+    async def read(self, group: Group, limit: int, *, gather: bool) -> list[StateRow]:
         bind = Binds()
-        order, stretch, rest = (
-            order_by(self.order),
-            self.stretch(part, bind),
-            self.rest(bind),
-        )
+        rest = self.rest(bind)
         if gather:
             named = self.candidates(bind) or "false"
+            stretch = self.anywhere(group, bind)
             chosen = fill(_SIFT, candidates=named, stretch=stretch, rest=rest)
         else:
-            walk = bind(self.walk, "int")
-            chosen = fill(_WALK, stretch=stretch, order=order, walk=walk, rest=rest)
+            chosen = fill(_WALK, along=self.along(group, bind), rest=rest)
         query = fill(
             _PAGE,
             place=self.place_columns(),
             chosen=chosen,
-            order=order,
-            limit=bind(limit, "int"),
+            order=order_by(self.order),
+            limit=str(limit),
         )
         return [StateRow(*row) for row in await self.fetch(query, bind)]
 
