@@ -107,7 +107,7 @@ def _condition(order: Order, condition: Condition, bind: Binds) -> str:
     casts = {column.name: _CASTS[column.kind] for column in order.columns}
     match condition:
         case Equal(column, value):
-            return f"r.{column} = {bind(value, casts[column])}"
+            return f"r.{column} = {_unseen(bind(value, casts[column]))}"
         case IsNull(column):
             return f"r.{column} is null"
         case NotNull(column):
@@ -115,11 +115,19 @@ def _condition(order: Order, condition: Condition, bind: Binds) -> str:
         case Beyond(columns, values):
             left = ", ".join(f"r.{column}" for column in columns)
             right = ", ".join(
-                bind(value, casts[column])
+                _unseen(bind(value, casts[column]))
                 for column, value in zip(columns, values, strict=True)
             )
             sign = "<" if order.descending else ">"
             return f"({left}) {sign} ({right})"
+
+
+def _unseen(placeholder: str) -> str:
+    """Keep a value from the planner, which else plans anew for each.
+
+    A page is read along the index of its order from wherever it begins.
+    """
+    return f"(select {placeholder})"
 
 
 def has_flag(column: str, flags: Sequence[str], bind: Binds) -> str:
