@@ -234,7 +234,8 @@ def _may_change(
 def _edited_keys(
     now: Version, add: Sequence[str], remove: Sequence[str]
 ) -> tuple[str, ...]:
-    missing = [key for key in remove if key not in set(now.targets)]
+    named = set(now.targets)
+    missing = [key for key in remove if key not in named]
     if missing:
         reason = "is not among its targets"
         raise InvalidError.at("/targets/remove", missing[0], reason, "not_named")
@@ -242,7 +243,7 @@ def _edited_keys(
     if both:
         reason = "is to be added and removed at once"
         raise InvalidError.at("/targets/add", both[0], reason, "contradiction")
-    keys = (set(now.targets) | set(add)) - set(remove)
+    keys = (named | set(add)) - set(remove)
     if len(keys) > MAX_TARGETS:
         reason = f"makes {len(keys)} targets; at most {MAX_TARGETS} are taken"
         raise InvalidError.at("/targets/add", len(add), reason, "too_many_targets")
