@@ -37,7 +37,7 @@ async def test_sessions_have_the_limits_of_their_use(database_url: str) -> None:
                 "application_name",
             )
         ]
-    assert found == ["2s", "10s", "5s", "off", "UTC", "annolog lane"]
+    assert found == ["2s", "15s", "15s", "off", "UTC", "annolog lane"]
     assert pool.get_max_size() == 1
     await pool.close()
 

@@ -33,11 +33,12 @@ from annolog.storage.database import (
     is_away,
     unavailable,
 )
+from annolog.storage.large import MANY, more_time, worked_out
 
 MOST_WORKS = 64
 """Requests in one turn: more gain nothing, and make the others wait."""
 
-MOST_TARGETS = 1_000
+MOST_TARGETS = MANY
 """Targets in one turn, unless one request alone has more."""
 
 MOST_WAITING = 4_096
@@ -82,11 +83,13 @@ class Work(Generic[_T]):
     decide
         Looks at the desk, enters records, gives the answer. It may be called again
         after `NeedMore`, so it enters records as its last act; an `AnnologError`
-        refuses this request alone.
+        refuses this request alone. With very many targets it is called in another
+        thread; what it looks at beside the desk nobody may change.
     wants
         What it is known to need; more may be asked for while deciding.
     size
-        About how many targets it touches.
+        About how many targets it touches, as far as is known: where a decision asks
+        for more, it waits for a turn that has room for it.
     alone
         True: it gets a turn of its own, and an error undoes all of it.
     rows
@@ -306,14 +309,19 @@ class Lane:
             connection = await self._connections.acquire(timeout=CONNECT_TIMEOUT)
         book: Book | None = None
         answers: list[tuple[Work[Any], Any]] = []
+        later: list[Work[Any]] = []
         sent = False
         try:
             book = await self._enter(connection, works)
             now = self._now()
             desk = Desk(book, now, lambda: self._new_id(now))
             for work in works:
-                answer = await _decided(connection, desk, work)
-                answers.append((work, answer))
+                try:
+                    answer = await _decided(connection, desk, work, len(works))
+                except _LargerError:
+                    later.append(work)
+                else:
+                    answers.append((work, answer))
             messages = await turn.write(connection, book, now)
             sent = True
             for work in works:
@@ -332,6 +340,7 @@ class Lane:
                 await self._roll_back(connection)
             raise
         finally:
+            self._queue.extendleft(reversed(later))
             await self._connections.release(connection)
         self.known = book.known
         if book.entered:
@@ -339,7 +348,7 @@ class Lane:
             self._written += sum(work.size for work in works)
         self._answer(answers)
         self._observe(
-            Seen(len(works), len(book.entered), loop.time() - begun, book.head)
+            Seen(len(answers), len(book.entered), loop.time() - begun, book.head)
         )
 
     async def _enter(self, connection: Connection, works: list[Work[Any]]) -> Book:
@@ -350,7 +359,7 @@ class Lane:
             self._planned_for = 4 * self._written
         await connection.execute(turn.LOCK)
         if sum(work.size for work in works) > MOST_TARGETS:
-            await connection.execute(turn.MORE_TIME)
+            await more_time(connection)
         rows = {key: place for work in works for key, place in work.rows}
         if rows:
             await targets.add(connection, sorted(rows.items()))
@@ -421,18 +430,42 @@ class Lane:
         raise _outcome_unknown()
 
 
-async def _decided(connection: Connection, desk: Desk, work: Work[Any]) -> Any:  # noqa: ANN401 - whatever the decision gives
-    """Decide one request, loading what it turns out to need."""
+class _LargerError(Exception):
+    """A request has more targets than was known when its turn began."""
+
+
+async def _decided(
+    connection: Connection, desk: Desk, work: Work[Any], works: int
+) -> Any:  # noqa: ANN401 - whatever the decision gives
+    """Decide one request of a turn, loading what it turns out to need.
+
+    Raises
+    ------
+    _LargerError
+        It needs so much that the others would have to wait for it; nothing of it was
+        entered, and its size is known now.
+    """
+    book = desk.book
+    entered = len(book.entered)
     lacked: Wants | None = None
     while True:
         try:
-            return work.decide(desk)
+            return await worked_out(max(work.size, book.size), work.decide, desk)
         except NeedMore as need:
             if need.wants == lacked:
                 msg = f"what a decision needs is not there: {need.wants}"
                 raise LookupError(msg) from None
-            lacked = need.wants
-            await turn.load(connection, desk.book, need.wants)
+            lacked, more = need.wants, len(need.wants.keys)
+            untouched = works > 1 and len(book.entered) == entered
+            if (
+                untouched
+                and more > work.size
+                and more + len(book.places) > MOST_TARGETS
+            ):
+                # Only ever with a greater size, so it has its turn in the end.
+                work.size, work.taken = more, False
+                raise _LargerError from None
+            await turn.load(connection, book, lacked)
         except AnnologError as error:
             if work.alone:
                 raise

@@ -38,6 +38,7 @@ from annolog.domain.targets import (
 )
 from annolog.storage import targets
 from annolog.storage.database import Pool, begin, reading
+from annolog.storage.large import MANY, worked_out
 
 _LISTED = 50
 """Problems that an error lists; their number is said in any case."""
@@ -154,11 +155,28 @@ class Resolver:
             case SeqNums():
                 return await self._range(wanted, instruments, pointer)
             case Ids():
-                return _ids(wanted, instruments, pointer)
+                return await worked_out(
+                    len(wanted.ids), _ids, wanted, instruments, pointer
+                )
             case QueryTargets():
                 return await self._query(wanted.query, instruments, pointer)
             case _:
                 return await self._names(wanted, instruments, pointer, default)
+
+    async def prepared(
+        self, found: Resolution, instruments: Instruments
+    ) -> tuple[list[tuple[str, TargetColumns]], list[tuple[str, str, str]]]:
+        """Give the rows and names that a write has to make in its turn, as `rows`.
+
+        Very many are made at once, in a transaction of their own: in the turn everybody
+        would wait for them.
+        """
+        count = len(found.keys)
+        rows, names = await worked_out(count, self.rows, found, instruments)
+        if len(rows) <= MANY:
+            return rows, names
+        await self._made(rows, names)
+        return [], []
 
     def rows(
         self, found: Resolution, instruments: Instruments
@@ -188,9 +206,16 @@ class Resolver:
 
     async def ensure(self, found: Resolution, instruments: Instruments) -> None:
         """Make rows for targets that have none, and note the obs_ids used."""
-        rows, names = self.rows(found, instruments)
-        if not rows and not names:
-            return
+        count = len(found.keys)
+        rows, names = await worked_out(count, self.rows, found, instruments)
+        if rows or names:
+            await self._made(rows, names)
+
+    async def _made(
+        self,
+        rows: Sequence[tuple[str, TargetColumns]],
+        names: Iterable[tuple[str, str, str]],
+    ) -> None:
         async with begin(self._work) as connection:
             if rows:
                 await targets.add(connection, rows)
@@ -207,16 +232,9 @@ class Resolver:
         pointer: str,
         default: str | None,
     ) -> Resolution:
-        found = Resolution()
-        parsed: list[tuple[str, str, Name]] = []
-        for index, text in enumerate(names):
-            at = f"{pointer}/{index}"
-            try:
-                name = parse_name(text, instruments, default=default, pointer=at)
-            except InvalidError as error:
-                found.problems += error.problems
-                continue
-            parsed.append((at, text, name))
+        parsed, found = await worked_out(
+            len(names), _parsed, names, instruments, pointer, default
+        )
         return await self.look_up(parsed, found)
 
     async def look_up(
@@ -255,19 +273,7 @@ class Resolver:
                 if obs_ids:
                     by_name = await targets.by_obs_ids(connection, obs_ids)
         known = _LookedUp(by_seq, by_name)
-        seen: set[str] = set()
-        for at, text, name in parsed:
-            key = _key_of(name, at, text, known, found)
-            if key is None:
-                continue
-            found.written.setdefault(key, []).append(text)
-            if key in seen:
-                found.doubled.append(key)
-            else:
-                seen.add(key)
-                found.keys.append(key)
-        found.doubled = list(dict.fromkeys(found.doubled))
-        return found
+        return await worked_out(len(parsed), _found, parsed, known, found)
 
     async def _range(
         self, wanted: SeqNums, instruments: Instruments, pointer: str
@@ -359,6 +365,42 @@ class _LookedUp:
 
     by_seq: Mapping[tuple[str, int, int], list[targets.Seen]]
     by_name: Mapping[tuple[str, str], list[str]]
+
+
+def _parsed(
+    names: Sequence[str], instruments: Instruments, pointer: str, default: str | None
+) -> tuple[list[tuple[str, str, Name]], Resolution]:
+    """Read names: where each stands, as written, and what it says; and the problems."""
+    found = Resolution()
+    parsed: list[tuple[str, str, Name]] = []
+    for index, text in enumerate(names):
+        at = f"{pointer}/{index}"
+        try:
+            name = parse_name(text, instruments, default=default, pointer=at)
+        except InvalidError as error:
+            found.problems += error.problems
+            continue
+        parsed.append((at, text, name))
+    return parsed, found
+
+
+def _found(
+    parsed: Sequence[tuple[str, str, Name]], known: _LookedUp, found: Resolution
+) -> Resolution:
+    """Note the keys that names mean, each once."""
+    seen: set[str] = set()
+    for at, text, name in parsed:
+        key = _key_of(name, at, text, known, found)
+        if key is None:
+            continue
+        found.written.setdefault(key, []).append(text)
+        if key in seen:
+            found.doubled.append(key)
+        else:
+            seen.add(key)
+            found.keys.append(key)
+    found.doubled = list(dict.fromkeys(found.doubled))
+    return found
 
 
 def _key_of(

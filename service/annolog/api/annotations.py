@@ -241,7 +241,7 @@ async def prepared(
         found = await runtime.resolver.resolve(
             draft.targets, known, pointer=f"{at}/targets"
         )
-        rows, obs_ids = runtime.resolver.rows(found.accepted(), known)
+        rows, obs_ids = await runtime.resolver.prepared(found.accepted(), known)
     except InvalidError:
         if draft.annotation_id is not None and not look_up:
             earlier = await _earlier(runtime, asked, draft.annotation_id)

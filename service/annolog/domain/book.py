@@ -31,7 +31,7 @@ from annolog.domain.ledger import (
     State,
     Wants,
 )
-from annolog.domain.messages import Message, messages
+from annolog.domain.messages import Message, before_and_after
 from annolog.domain.plans import Plan, plan_of
 from annolog.domain.records import ENTRY_KINDS, Origin, Record, blank
 
@@ -305,13 +305,18 @@ class Book(Holdings):
     def _changed_messages(self) -> Iterator[tuple[Message | None, Message | None]]:
         fresh = {version.revision_id for version, _, _ in self.new_versions}
         for annotation_id in {v.annotation_id for v, _, _ in self.new_versions}:
-            versions = self.versions[annotation_id]
-            known = [one for one in versions if one.revision_id not in fresh]
-            was, now = messages(known), messages(versions)
-            for one in was.keys() | now.keys():
-                before, after = was.get(one), now.get(one)
-                if before != after:
+            known: list[Version] = []
+            further: list[Version] = []
+            for one in self.versions[annotation_id]:
+                (further if one.revision_id in fresh else known).append(one)
+            was, now = before_and_after(known, further)
+            for message_id, after in now.items():
+                before = was.get(message_id)
+                if before is not after and before != after:
                     yield before, after
+            for message_id, before in was.items():
+                if message_id not in now:
+                    yield before, None
 
     def begun_anew(self) -> dict[UUID, Version]:
         """Give the first revisions that came after others of their annotation.

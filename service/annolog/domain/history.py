@@ -219,16 +219,10 @@ def standings(versions: Sequence[Version], reviews: Sequence[Review] = ()) -> St
     for key in now.named:
         vote = votes[key]
         spoken = words.get(key, ())
-        if any(r.verdict is Verdict.REJECT and r.rank > vote.rank for r in spoken):
-            stands = False
-        else:
-            stands = True
-        closed = any(r.verdict is Verdict.CLOSED for r in spoken)
-        flag = None if closed else now.flag
+        flag, stands, contested = now.flag, True, None
+        if spoken:
+            flag, stands, contested = _after(spoken, flag, vote.rank)
         if stands:
-            equals = any(
-                r.verdict is Verdict.REJECT and r.rank == vote.rank for r in spoken
-            )
             found[now.annotation_id, key] = Standing(
                 Said(
                     source_id=now.annotation_id,
@@ -240,7 +234,7 @@ def standings(versions: Sequence[Version], reviews: Sequence[Review] = ()) -> St
                     flag=flag,
                     vote_id=vote.vote_id,
                     vote_clock=vote.clock,
-                    contested=vote.rank if equals else None,
+                    contested=contested,
                 ),
                 ordinals[key],
                 tags,
@@ -266,6 +260,21 @@ def standings(versions: Sequence[Version], reviews: Sequence[Review] = ()) -> St
                     (),
                 )
     return found
+
+
+def _after(
+    spoken: Iterable[Review], flag: str | None, rank: Rank
+) -> tuple[str | None, bool, Rank | None]:
+    """Give what reviews leave of a flag, whether it stands, and who contests it."""
+    stands, contested = True, None
+    for review in spoken:
+        if review.verdict is Verdict.CLOSED:
+            flag = None
+        elif review.verdict is Verdict.REJECT and review.rank > rank:
+            stands = False
+        elif review.verdict is Verdict.REJECT and review.rank == rank:
+            contested = rank
+    return flag, stands, contested
 
 
 def _walk(

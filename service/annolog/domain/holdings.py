@@ -49,6 +49,7 @@ class Holdings:
         self.known_records: set[UUID] = set()
         self.known_lists: set[UUID] = set()
         self._standing: dict[int, dict[tuple[UUID, str], Standing]] = {}
+        self._named = 0
         self._seen_annotations: set[UUID] = set()
         self._seen_facts: set[str] = set()
         self._seen_records: set[UUID] = set()
@@ -91,6 +92,7 @@ class Holdings:
                 version = version_of(fields, self.lists)
                 self.bodies[version.revision_id] = body
                 self.versions.setdefault(annotation_id, []).append(version)
+                self._named += len(version.targets)
         for body in reviews:
             fields = msgspec.json.decode(body)
             if UUID(fields["annotation_id"]) in fresh:
@@ -155,6 +157,11 @@ class Holdings:
         self.redactions[revision_id] = min(known, redaction_id)
 
     # ------------------------------------------------------------ looking
+
+    @property
+    def size(self) -> int:
+        """Tell about how many targets there are to be worked through."""
+        return max(len(self.places), self._named)
 
     def require(self, wants: Wants) -> None:
         """Make sure that all this is loaded.

@@ -190,6 +190,11 @@ def state_of(
     if not known:
         return NOTHING_SAID
     result = effective([one.said for one in known], vocabulary, instrument)
+    if len(known) == 1:  # as on nearly every target: no sets for one
+        tags, notes = known[0].tags, int(_is_note(known[0]))
+    else:
+        tags = tuple(sorted({tag for one in known for tag in one.tags}))
+        notes = len({one.said.annotation_id for one in known if _is_note(one)})
     return State(
         flag=result.flag,
         decided_by=result.decided_by,
@@ -197,16 +202,15 @@ def state_of(
         disputed=result.disputed,
         bots_differ=result.bots_differ,
         follow_ups=result.follow_ups,
-        tags=tuple(sorted({tag for one in known for tag in one.tags})),
-        notes=len(
-            {
-                one.said.annotation_id
-                for one in known
-                if one.said.source_id == one.said.annotation_id
-            }
-        ),
+        tags=tags,
+        notes=notes,
         empty=False,
     )
+
+
+def _is_note(standing: Standing) -> bool:
+    """Tell a statement from a review that confirms one."""
+    return standing.said.source_id == standing.said.annotation_id
 
 
 def version_of(

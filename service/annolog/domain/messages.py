@@ -230,13 +230,29 @@ def messages(versions: Sequence[Version]) -> dict[UUID, Message]:
     versions
         All known revisions of one annotation, any order; none gives none.
     """
-    if not versions:
-        return {}
+    return _Lines().after(versions) if versions else {}
+
+
+def before_and_after(
+    known: Sequence[Version], further: Sequence[Version]
+) -> tuple[dict[UUID, Message], dict[UUID, Message]]:
+    """Give all messages of an annotation before and after further revisions.
+
+    Parameters
+    ----------
+    known
+        Its revisions before, any order; none gives none.
+    further
+        The further ones, any order; at least one.
+    """
+    if not known:
+        return {}, messages(further)
     lines = _Lines()
-    for version in sorted(versions, key=lambda one: one.order):
-        lines.follow(version)
-    now = history.current(versions)
-    return lines.ended(now, versions)
+    was = lines.after(known)
+    if min(v.order for v in further) < max(v.order for v in known):
+        # Rarely an older one comes from elsewhere: the lines are other ones.
+        return was, messages([*known, *further])
+    return was, lines.after(further)
 
 
 class _Lines:
@@ -251,6 +267,13 @@ class _Lines:
         self._last: dict[UUID, dict[str, int]] = {}
         self._ordinals: dict[UUID, dict[str, int]] = {}
         self._found: list[Message] = []
+
+    def after(self, further: Iterable[Version]) -> dict[UUID, Message]:
+        """Take in further revisions, all later than the ones before; give all."""
+        for version in sorted(further, key=lambda one: one.order):
+            self.follow(version)
+        known = list(self._versions.values())
+        return self.ended(history.current(known), known)
 
     def follow(self, version: Version) -> None:
         """Take in the next revision."""

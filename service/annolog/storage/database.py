@@ -103,12 +103,13 @@ LANE = _use(
     1,
     20.0,
     idle_in_transaction_session_timeout="2s",
-    statement_timeout="10s",
-    lock_timeout="5s",
+    statement_timeout="15s",
+    lock_timeout="15s",
     plan_cache_mode="force_generic_plan",
     **_HOT,
 )
-"""The writers' lane: one connection a process; whoever freezes in it loses it. Its
+"""The writers' lane: one connection a process; whoever freezes in it loses it, so that
+others only have to be patient with those who work: a turn of very many targets. Its
 statements look up row by row whatever the values are, and planning what a turn writes
 takes longer than writing one statement."""
 

@@ -18,9 +18,10 @@ from annolog.domain.records import Origin
 from annolog.storage import entries, turn_load, turn_messages, turn_views
 from annolog.storage.database import LANE_LOCK, Connection, one_row
 from annolog.storage.incarnations import BEHIND_STREAM, Closed
+from annolog.storage.large import MANY, more_time, worked_out
 from annolog.storage.turn_rows import WRITE, arguments
 
-__all__ = ["LOCK", "MORE_TIME", "WRITE", "arguments", "load", "open_book", "write"]
+__all__ = ["LOCK", "WRITE", "arguments", "load", "open_book", "write"]
 
 LOCK = f"begin; select pg_advisory_xact_lock({LANE_LOCK})"
 """The lock is a statement of its own: a snapshot taken before the wait would be old."""
@@ -28,10 +29,6 @@ LOCK = f"begin; select pg_advisory_xact_lock({LANE_LOCK})"
 
 Messages = Mapping[UUID, tuple[Any, ...]]
 """Rows of messages by their ids: what of them is shown."""
-
-MORE_TIME = "set local idle_in_transaction_session_timeout = '15s'"
-"""For a turn with very many targets: working them out takes longer than the 2 s after
-which the server takes a frozen process out of the lane."""
 
 
 async def open_book(
@@ -62,7 +59,10 @@ async def open_book(
     UnavailableError
         Nothing may be written: the database went back, or may have.
     """
-    row = await one_row(conn, turn_load.TARGETS, list(keys))
+    wanted = list(keys)
+    if len(wanted) > MANY:
+        await more_time(conn)
+    row = await one_row(conn, turn_load.TARGETS, wanted)
     if row["closed_code"] is not None:
         raise Closed(row["closed_code"], row["closed"]).error()
     if row["published"] > row["head"]:
@@ -80,12 +80,14 @@ async def open_book(
     if row["entered"] != known.number:
         known = await entries.catch_up(conn, known)
     book = Book(origin, row["head"], known)
-    turn_load.take_targets(book, row)
+    await worked_out(len(wanted), turn_load.take_targets, book, row)
     return book, known
 
 
 async def load(conn: Connection, book: Book, wants: Wants) -> None:
     """Bring into the book what is wanted and not there yet.
+
+    A turn that turns out to be a large one gets more time.
 
     Parameters
     ----------
@@ -96,12 +98,14 @@ async def load(conn: Connection, book: Book, wants: Wants) -> None:
     wants
         What is wanted; keys must have rows in `target`.
     """
+    small = book.size <= MANY
     if wants.annotations:
         await turn_load.load_annotations(conn, book, wants.annotations)
+    if small and book.size + len(wants.keys) > MANY:
+        await more_time(conn)
     if wants.keys:
-        turn_load.take_targets(
-            book, await one_row(conn, turn_load.TARGETS, list(wants.keys))
-        )
+        row = await one_row(conn, turn_load.TARGETS, list(wants.keys))
+        await worked_out(len(wants.keys), turn_load.take_targets, book, row)
     if wants.facts:
         await turn_load.load_facts(conn, book, wants.facts)
     if wants.records:
@@ -124,10 +128,12 @@ async def write(conn: Connection, book: Book, now: datetime) -> Messages:
     -------
     Mapping
         The messages that began, each as its row now is: `STORED`, then the body.
+        Nothing where more than `MANY` began.
     """
     if not book.entered:
         return {}
-    stored = await conn.fetch(WRITE, *arguments(book, now))
+    rows = await worked_out(book.size, arguments, book, now)
+    stored = await conn.fetch(WRITE, *rows)
     if book.closed or book.ended or book.counted:
         await turn_views.close(conn, book)
     begun_anew = book.begun_anew()

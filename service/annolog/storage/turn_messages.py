@@ -9,6 +9,7 @@ import msgspec
 from annolog.domain.book import Book
 from annolog.domain.messages import Message, MessageRow, Told, row_of, told_by
 from annolog.storage.database import Connection
+from annolog.storage.large import worked_out
 
 NAMES = """
     left join lateral (
@@ -40,6 +41,14 @@ STORED = (
     "parent_id",
 )
 """What of a message's row is shown, beside the body of its revision."""
+
+
+class _Ended(msgspec.Struct, omit_defaults=True):
+    """What of a message changes when it ends, or another came before it."""
+
+    message_id: UUID
+    date_invalidated: datetime | None = None
+    parent_id: UUID | None = None
 
 
 class _Row(msgspec.Struct, omit_defaults=True, kw_only=True):
@@ -164,14 +173,7 @@ async def close(conn: Connection, book: Book) -> None:
     book
         The turn's book.
     """
-    read = _reader(book)
-    changed: list[MessageRow] = []
-    gone: list[UUID] = []
-    for before, after in book.changed_messages():
-        if before is not None and after is not None:
-            changed.append(_row(after, read))
-        elif before is not None:
-            gone.append(before.message_id)
+    gone, changed = await worked_out(book.size, _ended, book)
     if gone:
         await conn.execute("delete from message where message_id = any($1)", gone)
     if changed:
@@ -179,18 +181,32 @@ async def close(conn: Connection, book: Book) -> None:
             """
             update message m
                set date_invalidated = u.date_invalidated, parent_id = u.parent_id
-              from unnest($1::uuid[], $2::timestamp[], $3::uuid[])
-                as u(message_id, date_invalidated, parent_id)
+              from json_to_recordset($1::json) as u(
+                message_id uuid, date_invalidated timestamp, parent_id uuid)
              where m.message_id = u.message_id
             """,
-            [row.message.message_id for row in changed],
-            [row.date_invalidated for row in changed],
-            [row.message.parent_id for row in changed],
+            changed,
         )
     if book.new_facts or book.moved:
         named = {book.places[fact.key].class_id for fact, _ in book.new_facts}
         moved = {p.class_id for p in book.places.values() if p.target_id in book.moved}
         await conn.execute(_RENAME, sorted(named | moved))
+
+
+def _ended(book: Book) -> tuple[list[UUID], str | None]:
+    """Give messages that are no more, and as JSON those that changed; None for none."""
+    read = _reader(book)
+    changed: list[_Ended] = []
+    gone: list[UUID] = []
+    for before, after in book.changed_messages():
+        if before is not None and after is not None:
+            row = _row(after, read)
+            changed.append(
+                _Ended(after.message_id, row.date_invalidated, after.parent_id)
+            )
+        elif before is not None:
+            gone.append(before.message_id)
+    return gone, msgspec.json.encode(changed).decode() if changed else None
 
 
 _Read = Callable[[UUID], Told]

@@ -16,22 +16,23 @@ from annolog.domain.history import Version
 from annolog.domain.instruments import Instruments
 from annolog.domain.ledger import Entered, Place
 from annolog.storage.database import Connection
+from annolog.storage.large import worked_out
 from annolog.storage.turn_rows import created_at, optional_id
 
 
 async def close(conn: Connection, book: Book) -> None:
     """End the intervals that the turn ends."""
-    at = list(book.closed.items())
     kept = {version.revision_id for version, _, _ in book.new_versions}
     counted = [(one, yes) for one, yes in book.counted.items() if one not in kept]
-    if not (at or counted):
+    if not (book.closed or counted):
         return
+    closed = await worked_out(book.size, _closed, book)
     await conn.execute(
         """
         with closed as (
           update said s set to_number = u.to_number
-            from unnest($1::uuid[], $2::bigint[], $3::bigint[])
-              as u(source_id, target_id, to_number)
+            from json_to_recordset($1::json)
+              as u(source_id uuid, target_id bigint, to_number bigint)
            where s.source_id = u.source_id and s.target_id = u.target_id
              and s.to_number is null and s.from_number < u.to_number
         )
@@ -41,19 +42,31 @@ async def close(conn: Connection, book: Book) -> None:
                                  then coalesce(u.ended, v.current_to)
                                  else u.ended end,
                counted = u.counted
-          from unnest($4::uuid[], $5::bigint[], $6::boolean[], $7::bigint[])
+          from unnest($2::uuid[], $3::bigint[], $4::boolean[], $5::bigint[])
             as u(revision_id, ended, counted, began)
          where v.revision_id = u.revision_id
            and (coalesce(u.ended, u.began) is not null or v.counted <> u.counted)
         """,
-        [source for (source, _), _ in at],
-        [target for (_, target), _ in at],
-        [number for _, number in at],
+        closed,
         [one for one, _ in counted],
         [book.ended.get(one) for one, _ in counted],
         [yes for _, yes in counted],
         [book.current_from.get(one) for one, _ in counted],
     )
+
+
+class _Closed(msgspec.Struct):
+    """An interval that ends."""
+
+    source_id: UUID
+    target_id: int
+    to_number: int
+
+
+def _closed(book: Book) -> str:
+    at = book.closed.items()
+    rows = [_Closed(source, target, number) for (source, target), number in at]
+    return msgspec.json.encode(rows).decode()
 
 
 async def write_beginnings(
