@@ -1,15 +1,27 @@
-"""The lane: nobody waits in it for ever."""
+"""The lane: nobody waits in it for ever, and nobody for a large request of another."""
 
 import asyncio
+import threading
+import time
+from dataclasses import replace
 
 import asyncpg
 import pytest
 
 from annolog.actions import lane
-from annolog.actions.lane import Work
+from annolog.actions.lane import Desk, Work
 from annolog.domain.errors import UnavailableError
+from annolog.domain.ledger import Wants
+from annolog.domain.targets import TargetColumns
 from annolog.runtime import opened
+from annolog.storage import database
 from annolog.storage.database import LANE_LOCK
+
+MANY = [f"exposure:LSSTCam/20261119{n:05}" for n in range(1, 1202)]
+ROWS = [
+    (key, TargetColumns("exposure", "LSSTCam", 20261119, n, 2026111900000 + n))
+    for n, key in enumerate(MANY, 1)
+]
 
 
 async def test_who_waits_too_long_is_told_whether_it_may_be_stored_yet(
@@ -35,3 +47,81 @@ async def test_who_waits_too_long_is_told_whether_it_may_be_stored_yet(
     codes = [one.reason_code for one in told if isinstance(one, UnavailableError)]
     assert codes == ["outcome_unknown", "database_unavailable"]
     assert answer == "an answer"
+
+
+async def test_who_turns_out_to_need_very_much_lets_the_others_of_its_turn_go_first(
+    database_url: str,
+) -> None:
+    decided: list[str] = []
+
+    def large(desk: Desk) -> None:
+        desk.book.require(Wants(keys=frozenset(MANY)))
+        decided.append("large")
+
+    def small(_: Desk) -> None:
+        decided.append("small")
+
+    async with opened(database_url, "summit") as runtime:
+        works = [Work(large, rows=ROWS), *(Work(small) for _ in range(3))]
+        await asyncio.gather(*(runtime.lane.submit(one) for one in works))
+
+    assert decided == ["small", "small", "small", "large"]
+
+
+async def test_alone_in_its_turn_nobody_is_put_off(database_url: str) -> None:
+    asked = 0
+
+    def large(desk: Desk) -> int:
+        nonlocal asked
+        asked += 1
+        desk.book.require(Wants(keys=frozenset(MANY)))
+        return len(desk.book.places)
+
+    async with opened(database_url, "summit") as runtime:
+        found = await runtime.lane.submit(Work(large, rows=ROWS))
+
+    assert found == len(MANY)
+    assert asked == 2
+
+
+async def test_others_are_answered_while_a_large_one_is_worked_out(
+    database_url: str,
+) -> None:
+    begun, answered = threading.Event(), threading.Event()
+
+    def decide(_: Desk) -> bool:
+        begun.set()
+        return answered.wait(20)
+
+    async with opened(database_url, "summit") as runtime:
+        work = asyncio.create_task(runtime.lane.submit(Work(decide, size=len(MANY))))
+        while not begun.is_set():  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0.01)
+        async with database.reading(runtime.reads) as connection:
+            await connection.execute("select")
+        answered.set()
+        seen = await work
+
+    assert seen
+
+
+async def test_only_a_large_turn_may_take_long(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = {"idle_in_transaction_session_timeout": "200ms"}
+    settings = {**database.LANE.settings, **short}
+    monkeypatch.setattr(database, "LANE", replace(database.LANE, settings=settings))
+
+    def large(desk: Desk) -> str:
+        desk.book.require(Wants(keys=frozenset(MANY)))
+        time.sleep(0.6)
+        return "done"
+
+    async with opened(database_url, "summit") as runtime:
+        known = await runtime.lane.submit(Work(large, rows=ROWS, size=len(ROWS)))
+        turned_out = await runtime.lane.submit(Work(large, rows=ROWS))
+        with pytest.raises(UnavailableError):
+            await runtime.lane.submit(Work(lambda _: time.sleep(0.6)))
+        again = await runtime.lane.submit(Work(lambda _: "done"))
+
+    assert (known, turned_out, again) == ("done", "done", "done")

@@ -12,7 +12,13 @@ from annolog.domain import history
 from annolog.domain.annotations import Operation
 from annolog.domain.flags import Rank
 from annolog.domain.history import Version
-from annolog.domain.messages import Message, content_id, kept_names, messages
+from annolog.domain.messages import (
+    Message,
+    before_and_after,
+    content_id,
+    kept_names,
+    messages,
+)
 
 ANNOTATION = UUID("018f0000-0000-7000-8000-00000000a000")
 ORDINALS = (1 << 14) - 1
@@ -208,6 +214,23 @@ def test_messages_depend_on_what_was_said_and_not_on_its_order(
     chance.shuffle(shuffled)
 
     assert messages(shuffled) == messages(versions)
+
+
+@given(
+    versions=lives(),
+    chance=st.randoms(use_true_random=False),
+    shuffled=st.booleans(),
+)
+def test_before_and_after_some_revisions_is_what_each_set_shows(
+    versions: list[Version], chance: Random, *, shuffled: bool
+) -> None:
+    ordered = sorted(versions, key=lambda one: one.order)
+    if shuffled:
+        chance.shuffle(ordered)
+    first = chance.randrange(len(ordered))
+    known, further = ordered[:first], ordered[first:]
+
+    assert before_and_after(known, further) == (messages(known), messages(ordered))
 
 
 @given(lives())
