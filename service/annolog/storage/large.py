@@ -29,7 +29,7 @@ async def worked_out(
         How many targets it is about; of up to `MANY` it is done at once.
     work
         What is to be done: it may touch nothing that others change.
-    args, kwargs
+    *args, **kwargs
         What it is called with.
     """
     if count <= MANY:

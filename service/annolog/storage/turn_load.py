@@ -1,6 +1,7 @@
 """How a turn reads: rows of targets, annotations, facts and records into its book."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -152,35 +153,38 @@ async def load_facts(conn: Connection, book: Book, keys: Iterable[str]) -> None:
 async def load_records(conn: Connection, book: Book, ids: Iterable[UUID]) -> None:
     """Bring into the book what is here of these records, and what waits for them."""
     wanted = list(ids)
-    known = await conn.fetch(
-        """
-        select record_id, case when kind in ('revision', 'review') then body end as body
-          from record where record_id = any($1)
-        """,
-        wanted,
-    )
-    redactions = await conn.fetch(
-        """
-        select revision_id, min(record_id::text)::uuid as record_id
-          from redaction where revision_id = any($1) group by revision_id
-        """,
-        wanted,
-    )
-    lists = await conn.fetch(
-        "select list_id, keys from target_list where list_id = any($1)", wanted
-    )
-    waiting = await conn.fetch(
-        """
-        select w.list_id, r.body from waiting w
-          join record r on r.record_id = w.record_id where w.list_id = any($1)
-        """,
-        wanted,
-    )
+    row = await one_row(conn, _RECORDS, wanted)
+    known = _pairs(row["known"], row["bodies"])
     book.load_records(
         wanted,
-        [r["record_id"] for r in known],
-        [(r["revision_id"], r["record_id"]) for r in redactions],
-        [(r["list_id"], r["keys"]) for r in lists],
-        [(r["list_id"], r["body"]) for r in waiting],
-        [(r["record_id"], r["body"]) for r in known if r["body"] is not None],
+        [record_id for record_id, _ in known],
+        _pairs(row["redacted"], row["redactions"]),
+        _pairs(row["lists"], row["keys"]),
+        _pairs(row["waited_for"], row["waiting"]),
+        [(record_id, body) for record_id, body in known if body is not None],
     )
+
+
+_RECORDS = """
+select * from (
+  select array_agg(record_id) as known,
+         array_agg(case when kind in ('revision', 'review') then body end) as bodies
+    from record where record_id = any($1)) k
+ cross join (
+  select array_agg(revision_id) as redacted, array_agg(record_id) as redactions
+    from (select revision_id, min(record_id::text)::uuid as record_id
+            from redaction where revision_id = any($1) group by revision_id) r) d
+ cross join (
+  select array_agg(list_id) as lists, array_agg(keys) as keys
+    from target_list where list_id = any($1)) l
+ cross join (
+  select array_agg(w.list_id) as waited_for, array_agg(r.body) as waiting
+    from waiting w join record r on r.record_id = w.record_id
+   where w.list_id = any($1)) w
+"""
+"""One statement, as each is a round trip that all who wait for the lane wait for."""
+
+
+def _pairs(left: Sequence[Any] | None, right: Sequence[Any] | None) -> list[Any]:
+    """Pair two columns, each None where there are no rows."""
+    return list(zip(left or (), right or (), strict=True))
