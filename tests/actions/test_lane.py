@@ -105,6 +105,47 @@ async def test_others_are_answered_while_a_large_one_is_worked_out(
     assert seen
 
 
+async def test_who_is_done_is_answered_although_the_next_turn_is_held_up(
+    database_url: str,
+) -> None:
+    async with opened(database_url, "summit") as runtime:
+        holder, next_one = [await asyncpg.connect(database_url) for _ in range(2)]
+        lock = "select pg_advisory_lock($1)"
+        try:
+            await holder.execute(lock, LANE_LOCK)
+            submit = runtime.lane.submit
+            first = asyncio.create_task(submit(Work(lambda _: "first")))
+            second = asyncio.create_task(submit(Work(lambda _: "second", alone=True)))
+            await _until_they_wait(holder, 1)
+            between = asyncio.create_task(next_one.execute(lock, LANE_LOCK))
+            await _until_they_wait(holder, 2)
+            await holder.execute("select pg_advisory_unlock($1)", LANE_LOCK)
+
+            answered = await first
+            await between
+            waiting = not second.done()
+        finally:
+            await holder.close()
+            await next_one.close()
+        assert await second == "second"
+
+    assert answered == "first"
+    assert waiting
+
+
+async def _until_they_wait(
+    connection: "asyncpg.Connection[asyncpg.Record]", count: int
+) -> None:
+    """Wait until so many sessions wait for the lane of this database."""
+    query = """
+        select count(*) from pg_locks
+         where locktype = 'advisory' and not granted and database =
+               (select oid from pg_database where datname = current_database())
+        """
+    while await connection.fetchval(query) < count:  # noqa: ASYNC110 - nothing tells
+        await asyncio.sleep(0.01)
+
+
 async def test_only_a_large_turn_may_take_long(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

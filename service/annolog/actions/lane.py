@@ -51,6 +51,9 @@ FEW_TARGETS = 256
 """Targets that a lane has written to when it has its statements planned anew for the
 first time; then at four times as many, and so on."""
 
+AT_LATEST = 0.01
+"""Seconds after which a turn is answered although the next one has not come far."""
+
 _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 
@@ -196,6 +199,7 @@ class Lane:
         self._wake = asyncio.Event()
         self._runner: asyncio.Task[None] | None = None
         self._in_turn = False
+        self._due: list[tuple[Work[Any], Any]] = []
         self._written = 0
         self._planned_for = FEW_TARGETS
         self.known = known
@@ -322,6 +326,9 @@ class Lane:
                     later.append(work)
                 else:
                     answers.append((work, answer))
+            if self._due:
+                # Once the server has its rows: answering goes on while it writes.
+                loop.call_soon(self._hand_out)
             messages = await turn.write(connection, book, now)
             sent = True
             for work in works:
@@ -346,7 +353,12 @@ class Lane:
         if book.entered:
             self.known_keys.remember(key for work in works for key, _ in work.rows)
             self._written += sum(work.size for work in works)
-        self._answer(answers)
+        self._due += answers
+        if self._queue:
+            # The next turn first, or the server would have nothing to do meanwhile.
+            loop.call_later(AT_LATEST, self._hand_out)
+        else:
+            self._hand_out()
         self._observe(
             Seen(len(answers), len(book.entered), loop.time() - begun, book.head)
         )
@@ -376,6 +388,11 @@ class Lane:
         rest = Wants(wants.annotations, frozenset(), wants.facts, wants.records)
         await turn.load(connection, book, rest)
         return book
+
+    def _hand_out(self) -> None:
+        """Answer whoever has not been answered yet; their turn is durable."""
+        due, self._due = self._due, []
+        self._answer(due)
 
     def _answer(self, answers: Iterable[tuple[Work[Any], Any]]) -> None:
         for work, answer in answers:
