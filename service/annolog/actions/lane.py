@@ -222,6 +222,7 @@ class Lane:
             # A turn that runs is let end, or nobody would know how it ended.
             while self._queue or self._in_turn:  # noqa: ASYNC110 - a process ends once
                 await asyncio.sleep(0.01)
+            self._hand_out()
             runner, self._runner = self._runner, None
             runner.cancel()
             with contextlib.suppress(asyncio.CancelledError):
