@@ -126,8 +126,15 @@ def test_the_table_is_always_what_was_said_though_its_keeper_is_killed(
         for _ in range(speaker.dice.randrange(5)):
             speaker.speak()
         example.start()
+    # One more that it stores itself: before that it may not have begun.
+    stood = example.table()[1]
+    speaker.speak()
     expected = speaker.junk()
-    wait_for(lambda: example.table()[0] == expected, 30, example.said)
+    wait_for(
+        lambda: example.table()[0] == expected and example.table()[1] != stood,
+        30,
+        example.said,
+    )
     assert example.end(signal.SIGTERM) == 0
     watcher.end()
     assert expected

@@ -284,7 +284,7 @@ async def test_who_takes_nothing_is_dropped_and_holds_nobody_up(
 _drop_stuck = Seats.drop_stuck
 
 
-def _impatient(seats: Seats, now: float, patience: float = 0.3) -> None:
+def _impatient(seats: Seats, now: float, patience: float = 2.0) -> None:
     _drop_stuck(seats, now, patience)
 
 

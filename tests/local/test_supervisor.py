@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -348,12 +348,23 @@ def recorded(home: Path, name: str) -> int:
 
 def told_broker(home: Path) -> str:
     """Give the address of the broker that the relay was told."""
-    # The child writes it itself, and the supervisor does not wait for that.
-    wait_for((home / "run" / "relay.json").exists)
-    environment = Path(f"/proc/{recorded(home, 'relay')}/environ").read_text()
-    return dict(word.partition("=")[::2] for word in environment.split("\0"))[
-        "ANNOLOG_KAFKA_BOOTSTRAP"
-    ]
+    # The child writes down itself who it is, and the supervisor does not wait for that:
+    # what stands there may be a relay that has ended.
+    told: dict[str, str] = {}
+
+    def is_told() -> bool:
+        with suppress(FileNotFoundError, ProcessLookupError, json.JSONDecodeError):
+            environment = Path(f"/proc/{recorded(home, 'relay')}/environ").read_text()
+            told.update(
+                (name, value)
+                for name, _, value in (
+                    w.partition("=") for w in environment.split("\0")
+                )
+            )
+        return "ANNOLOG_KAFKA_BOOTSTRAP" in told
+
+    wait_for(is_told)
+    return told["ANNOLOG_KAFKA_BOOTSTRAP"]
 
 
 @contextmanager

@@ -8,8 +8,8 @@ from typing import Self
 
 import httpx
 
-from annolog.local.kafka import free_ports
 from tests.support.marked import Marked
+from tests.support.ports import steady_ports
 
 STARTED_WITHIN = 30.0
 """Seconds that a process may take until it serves."""
@@ -26,7 +26,7 @@ class ServiceProcess:
         site_id: str = "summit",
         **settings: str,
     ) -> None:
-        (self.port,) = free_ports(1)
+        (self.port,) = steady_ports(1)
         self.url = f"http://127.0.0.1:{self.port}"
         self._home = home
         self._environment = {
