@@ -327,9 +327,8 @@ class Lane:
                     later.append(work)
                 else:
                     answers.append((work, answer))
-            if self._due:
-                # Once the server has its rows: answering goes on while it writes.
-                loop.call_soon(self._hand_out)
+            # Once the server has the rows: those of the last turn, while it writes.
+            loop.call_soon(self._hand_out)
             messages = await turn.write(connection, book, now)
             sent = True
             for work in works:
@@ -355,11 +354,9 @@ class Lane:
             self.known_keys.remember(key for work in works for key, _ in work.rows)
             self._written += sum(work.size for work in works)
         self._due += answers
-        if self._queue:
-            # The next turn first, or the server would have nothing to do meanwhile.
-            loop.call_later(AT_LATEST, self._hand_out)
-        else:
-            self._hand_out()
+        # The next turn first, or the server would have nothing to do meanwhile.
+        wait = AT_LATEST if self._queue else 0.0
+        loop.call_later(wait, self._hand_out)
         self._observe(
             Seen(len(answers), len(book.entered), loop.time() - begun, book.head)
         )
