@@ -229,6 +229,8 @@ def test_a_sample_that_fails_is_told_and_tried_again_next_time(
 def test_a_part_that_is_killed_runs_again(start: Start, home: Path, name: str) -> None:
     running = start(*ELSEWHERE)
     running.says("Ctrl-C stops it")
+    # It is killed once it has written down that it began.
+    wait_for(lambda: starts(home).count(name) == 1)
 
     kill(home, name)
 
