@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from annolog.actions import lane
-from annolog.actions.lane import Desk, Work
+from annolog.actions.desk import Desk, Work
 from annolog.domain.errors import UnavailableError
 from annolog.domain.ledger import Wants
 from annolog.domain.targets import TargetColumns

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from annolog import runtime
-from annolog.actions.lane import Desk
+from annolog.actions.desk import Desk
 from annolog.domain.ledger import NeedMore, Wants
 from annolog.domain.records import Origin
 from annolog.storage import database, entries, turn

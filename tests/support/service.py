@@ -19,7 +19,7 @@ from litestar import Litestar
 from litestar.di import Provide
 
 from annolog.actions import entries, receive
-from annolog.actions.lane import Work
+from annolog.actions.desk import Work
 from annolog.actions.requests import Request
 from annolog.app import create_app
 from annolog.domain import records

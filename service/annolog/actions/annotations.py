@@ -17,7 +17,7 @@ from annolog.actions.content import (
     merged_content,
     moves_votes,
 )
-from annolog.actions.lane import Desk
+from annolog.actions.desk import Desk
 from annolog.actions.requests import Request, instruments_of, sender, subject_of
 from annolog.actions.revisions import (
     Said,

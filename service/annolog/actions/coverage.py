@@ -6,8 +6,8 @@ from uuid import UUID
 
 from pydantic import AfterValidator, Field, model_validator
 
+from annolog.actions.desk import Desk
 from annolog.actions.exposures import enter_other, seal
-from annolog.actions.lane import Desk
 from annolog.actions.requests import Request
 from annolog.domain import roles
 from annolog.domain.annotations import MAX_TAGS, Part, Word

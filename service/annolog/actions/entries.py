@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from annolog.actions.lane import Desk
+from annolog.actions.desk import Desk
 from annolog.actions.requests import Request, sender
 from annolog.domain import flags, instruments, records, roles, times
 from annolog.domain.entries import AnyEntry, SameAs, fields_of

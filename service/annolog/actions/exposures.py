@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from annolog.actions.lane import Desk
+from annolog.actions.desk import Desk
 from annolog.actions.requests import Request, sender
 from annolog.domain import flags, records, roles, times
 from annolog.domain.book import Book

@@ -9,18 +9,19 @@ transaction is durable; where a commit broke, the outcome is looked up first.
 import asyncio
 import contextlib
 import logging
-from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
+from annolog.actions.desk import Desk, Work
+from annolog.actions.known_keys import KnownKeys
 from annolog.domain.book import Book
 from annolog.domain.errors import AnnologError, OverloadedError, UnavailableError
 from annolog.domain.ledger import Known, NeedMore, Wants
 from annolog.domain.records import Origin
-from annolog.domain.targets import TargetColumns
 from annolog.storage import targets, turn
 from annolog.storage.database import (
     CONNECT_TIMEOUT,
@@ -59,64 +60,6 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
-    """What a decision has before it.
-
-    Attributes
-    ----------
-    book
-        What is known, and where records are entered.
-    now
-        Wall time of the turn (UTC).
-    new_id
-        Gives a fresh id: a UUIDv7 with 14 zero bits at the end.
-    """
-
-    book: Book
-    now: datetime
-    new_id: Callable[[], UUID]
-
-
-@dataclass(eq=False, slots=True)
-class Work(Generic[_T]):
-    """One request for the lane.
-
-    Attributes
-    ----------
-    decide
-        Looks at the desk, enters records, gives the answer. It may be called again
-        after `NeedMore`, so it enters records as its last act; an `AnnologError`
-        refuses this request alone. With very many targets it is called in another
-        thread; what it looks at beside the desk nobody may change.
-    wants
-        What it is known to need; more may be asked for while deciding.
-    size
-        About how many targets it touches, as far as is known: where a decision asks
-        for more, it waits for a turn that has room for it.
-    alone
-        True: it gets a turn of its own, and an error undoes all of it.
-    rows
-        Rows of targets that may have none yet: keys with what can be told from them.
-    obs_ids
-        (instrument, obs_id, key) by which exposures were named.
-    messages
-        From the lane: the messages that its turn began, as they were stored.
-    answer, taken
-        For the lane: the answer once there is one, and whether a turn has begun.
-    """
-
-    decide: Callable[[Desk], _T]
-    wants: Wants = field(default_factory=Wants)
-    size: int = 1
-    alone: bool = False
-    rows: Sequence[tuple[str, TargetColumns]] = ()
-    obs_ids: Sequence[tuple[str, str, str]] = ()
-    messages: turn.Messages = field(default_factory=dict)
-    answer: "asyncio.Future[_T] | None" = None
-    taken: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Seen:
     """What a turn looked like, for those who measure.
 
@@ -134,31 +77,6 @@ class Seen:
     changes: int
     seconds: float
     head: int
-
-
-class KnownKeys:
-    """Keys that have rows, as this process remembers them; rows never go away."""
-
-    MOST = 200_000
-    """Keys remembered; some 30 MB."""
-
-    def __init__(self) -> None:
-        self._keys: OrderedDict[str, None] = OrderedDict()
-
-    def __contains__(self, key: object) -> bool:
-        """Tell whether a key is known to have a row."""
-        return key in self._keys
-
-    def remember(self, keys: Iterable[str]) -> None:
-        """Note that these keys have rows now."""
-        for key in keys:
-            self._keys[key] = None
-        while len(self._keys) > self.MOST:
-            self._keys.popitem(last=False)
-
-    def forget(self) -> None:
-        """Know nothing: the database is not the one that was looked at."""
-        self._keys.clear()
 
 
 class Lane:

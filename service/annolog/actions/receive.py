@@ -6,7 +6,8 @@ Records may come in any order, any number of times; what they amount to is the s
 from collections.abc import Iterable, Sequence
 from uuid import UUID
 
-from annolog.actions.lane import Desk, Lane, Work
+from annolog.actions.desk import Desk, Work
+from annolog.actions.lane import Lane
 from annolog.domain.instruments import Instruments
 from annolog.domain.ledger import STATEMENTS, Wants
 from annolog.domain.records import Record

@@ -11,7 +11,8 @@ import logging
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from annolog.actions.lane import Desk, Lane, Work
+from annolog.actions.desk import Desk, Work
+from annolog.actions.lane import Lane
 from annolog.domain.errors import AnnologError, UnavailableError
 from annolog.domain.ledger import Wants
 from annolog.domain.vocabulary import Vocabulary

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from annolog.actions.lane import KnownKeys
+from annolog.actions.known_keys import KnownKeys
 from annolog.domain import seqnums
 from annolog.domain.annotations import (
     MAX_TARGETS,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from annolog.actions.lane import Desk
+from annolog.actions.desk import Desk
 from annolog.actions.requests import Request, sender, subject_of
 from annolog.actions.revisions import (
     clock_after,

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 
-from annolog.actions.lane import Desk
+from annolog.actions.desk import Desk
 from annolog.actions.requests import Request
 from annolog.domain import flags, history, messages, records, times
 from annolog.domain.annotations import MAX_ORDINALS, Operation

@@ -15,7 +15,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 
 from annolog.actions import annotations as actions
-from annolog.actions.lane import Desk, Work
+from annolog.actions.desk import Desk, Work
 from annolog.actions.requests import Request as Asked
 from annolog.actions.revisions import Said
 from annolog.api import formats

@@ -9,7 +9,7 @@ from litestar import Request, Response, post
 from litestar.di import NamedDependency
 from pydantic import Field
 
-from annolog.actions.lane import Desk, Work
+from annolog.actions.desk import Desk, Work
 from annolog.actions.revisions import Said
 from annolog.api import problems
 from annolog.api.annotations import PREFIX, prepared, say

@@ -14,8 +14,8 @@ from litestar.di import NamedDependency
 
 from annolog.actions import exposures as actions
 from annolog.actions import visits as visit_actions
+from annolog.actions.desk import Work
 from annolog.actions.exposures import Asked, Fact
-from annolog.actions.lane import Work
 from annolog.actions.requests import Request as Caller
 from annolog.actions.resolve import Resolution
 from annolog.actions.visits import Visit, VisitDraft

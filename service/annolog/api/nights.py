@@ -16,7 +16,7 @@ from litestar.params import FromPath
 
 from annolog.actions import coverage as actions
 from annolog.actions.coverage import CheckedDraft
-from annolog.actions.lane import Work
+from annolog.actions.desk import Work
 from annolog.api import formats
 from annolog.api.contract import ANY, contract
 from annolog.api.parameters import read_query

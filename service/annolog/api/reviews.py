@@ -9,7 +9,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 
 from annolog.actions import reviews as actions
-from annolog.actions.lane import Work
+from annolog.actions.desk import Work
 from annolog.api.annotations import PREFIX
 from annolog.api.contract import REVIEW, contract
 from annolog.api.requests import parse_json, read_body, request_of

@@ -15,7 +15,7 @@ from litestar.params import FromPath, FromQuery
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from annolog.actions import entries as actions
-from annolog.actions.lane import Work
+from annolog.actions.desk import Work
 from annolog.actions.requests import Request as Asked
 from annolog.api.contract import ANY, contract
 from annolog.api.problems import invalid

@@ -11,8 +11,9 @@ from typing import Any
 
 from annolog.actions import exposures as facts
 from annolog.actions import receive, visits
+from annolog.actions.desk import Work
 from annolog.actions.exposures import Fact
-from annolog.actions.lane import Lane, Work
+from annolog.actions.lane import Lane
 from annolog.actions.requests import Request
 from annolog.actions.visits import Visit
 from annolog.butler.wire import Reading, VisitDefinition

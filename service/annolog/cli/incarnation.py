@@ -1,18 +1,15 @@
 """`annologd incarnation`: the lives of a database."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from annolog import settings
-from annolog.cli.main import FailedError, database_url, emit, json_option
-from annolog.storage import database, incarnations
+from annolog.cli.connected import on_database
+from annolog.cli.main import FailedError, emit, json_option
+from annolog.storage import incarnations
 from annolog.storage.database import Connection
 from annolog.storage.incarnations import Known, Life
-
-T = TypeVar("T")
 
 
 @click.group("incarnation")
@@ -29,7 +26,7 @@ def command() -> None:  # numpydoc ignore=GL08
 @json_option
 def show(*, as_json: bool) -> None:  # numpydoc ignore=PR01,RT01
     """List all lives, and say whether writes are closed."""
-    found = _run(incarnations.lives)
+    found = on_database(incarnations.lives)
     lines = [_line(life) for life in found] or [
         "this database belongs to no site yet: its first life begins when it is served"
     ]
@@ -66,7 +63,7 @@ def new(  # numpydoc ignore=PR01,RT01
         found = list(await incarnations.lives(connection))
         return found, await incarnations.known(connection)
 
-    found, known = _run(look)
+    found, known = on_database(look)
     if not found:
         raise FailedError("annologd: this database belongs to no site yet")
     if not yes:
@@ -76,7 +73,7 @@ def new(  # numpydoc ignore=PR01,RT01
     async def begin(connection: Connection) -> Life:
         return await incarnations.begin(connection, above=least)
 
-    life = _run(begin)
+    life = on_database(begin)
     emit(
         _shown(life),
         f"life {life.incarnation} of site {life.site_id} begins with change"
@@ -102,7 +99,7 @@ def keep(*, yes: bool, as_json: bool) -> None:  # numpydoc ignore=PR01,RT01
             abort=True,
             err=True,
         )
-    life = _run(incarnations.keep)
+    life = on_database(incarnations.keep)
     emit(_shown(life), f"{_line(life)}: goes on, writes are open", as_json=as_json)
 
 
@@ -167,17 +164,3 @@ def _shown(life: Life) -> dict[str, Any]:
         "closed_code": None if life.closed is None else life.closed.code,
         "closed_reason": None if life.closed is None else life.closed.reason,
     }
-
-
-def _run(work: Callable[[Connection], Awaitable[T]]) -> T:
-    url = database_url()
-
-    async def run() -> T:
-        connection = await database.connect(url, database.WORK)
-        try:
-            with database.answering():
-                return await work(connection)
-        finally:
-            await connection.close()
-
-    return asyncio.run(run())

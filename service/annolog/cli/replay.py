@@ -4,18 +4,16 @@ import asyncio
 import getpass
 import os
 import re
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from annolog import settings
-from annolog.cli.main import FAILED, FailedError, database_url, emit, json_option
+from annolog.cli.connected import on_database
+from annolog.cli.main import FAILED, FailedError, emit, json_option
 from annolog.storage import changes, database, orders
 from annolog.storage.database import Connection
 from annolog.storage.orders import Order, Wish
-
-T = TypeVar("T")
 
 LOOK = 0.3
 """Seconds between two looks at an order that is waited for."""
@@ -118,7 +116,7 @@ def _order(wish: Wish, *, wait: bool, as_json: bool) -> None:
             click.echo("no relay is running: the order waits for one", err=True)
         return order
 
-    order = _run(work)
+    order = on_database(work, database.BULK)
     emit(_shown(order), _line(order), as_json=as_json)
     if order.state in {"failed", "cancelled"}:
         raise SystemExit(FAILED)
@@ -168,7 +166,7 @@ def _list(*, as_json: bool) -> None:
     async def work(connection: Connection) -> list[Order]:
         return await orders.latest(connection, LISTED)
 
-    found = _run(work)
+    found = on_database(work, database.BULK)
     lines = [_line(order) for order in found] or ["there are no orders"]
     emit([_shown(order) for order in found], "\n".join(lines), as_json=as_json)
 
@@ -178,7 +176,7 @@ def _cancel(order_id: int, *, as_json: bool) -> None:
         done = await orders.cancel(connection, order_id)
         return done, await orders.find(connection, order_id)
 
-    done, order = _run(work)
+    done, order = on_database(work, database.BULK)
     if order is None:
         raise FailedError(f"annologd: there is no order {order_id}")
     if not done:
@@ -219,17 +217,3 @@ def _shown(order: Order) -> dict[str, Any]:
         "started_at": order.started_at,
         "ended_at": order.ended_at,
     }
-
-
-def _run(work: Callable[[Connection], Awaitable[T]]) -> T:
-    url = database_url()
-
-    async def run() -> T:
-        connection = await database.connect(url, database.BULK)
-        try:
-            with database.answering():
-                return await work(connection)
-        finally:
-            await connection.close()
-
-    return asyncio.run(run())

@@ -1,22 +1,19 @@
 """`annologd token`: annolog's own tokens."""
 
-import asyncio
 import re
-from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 from typing_extensions import override
 
 from annolog.auth import tokens as forms
-from annolog.cli.main import FailedError, database_url, emit, json_option
+from annolog.cli.connected import on_database
+from annolog.cli.main import FailedError, emit, json_option
 from annolog.domain.roles import Kind, Role, user_name
-from annolog.storage import database, tokens
+from annolog.storage import tokens
 from annolog.storage.database import Connection
 from annolog.storage.tokens import StoredToken
-
-T = TypeVar("T")
 
 _UNITS = {"h": 1, "d": 24, "w": 24 * 7}
 
@@ -107,7 +104,7 @@ def create(  # noqa: PLR0913 - one parameter an option # numpydoc ignore=PR01,RT
         await tokens.insert(connection, token)
         return token
 
-    made = _run(work)
+    made = on_database(work)
     emit(
         {**_shown(made), "token": new.shown},
         f"{new.shown}\n(shown once; {_until(made)})",
@@ -126,7 +123,7 @@ def list_(*, everything: bool, as_json: bool) -> None:  # numpydoc ignore=PR01,R
         found = await tokens.everyone(connection)
         return [token for token in found if everything or token.in_force(now)]
 
-    found = _run(work)
+    found = on_database(work)
     lines = [
         f"{token.token_id}  {token.owner}  {token.kind}/{token.role}"
         f"{'  delegate' if token.delegate else ''}"
@@ -147,27 +144,13 @@ def revoke(*, token_id: str, as_json: bool) -> None:  # numpydoc ignore=PR01,RT0
     async def work(connection: Connection) -> bool:
         return await tokens.revoke(connection, identifier, await _now(connection))
 
-    if not _run(work):
+    if not on_database(work):
         raise FailedError(f"annologd: there is no token {identifier}")
     emit(
         {"token_id": identifier, "revoked": True},
         f"{identifier} is revoked",
         as_json=as_json,
     )
-
-
-def _run(work: Callable[[Connection], Awaitable[T]]) -> T:
-    url = database_url()
-
-    async def run() -> T:
-        connection = await database.connect(url, database.WORK)
-        try:
-            with database.answering():
-                return await work(connection)
-        finally:
-            await connection.close()
-
-    return asyncio.run(run())
 
 
 async def _now(connection: Connection) -> datetime:

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from annolog.actions.content import content_of
-from annolog.actions.lane import Desk
+from annolog.actions.desk import Desk
 from annolog.actions.requests import Request
 from annolog.actions.revisions import known_versions, revise
 from annolog.domain import history, messages, roles, tags

@@ -10,7 +10,7 @@ from litestar.di import NamedDependency
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.params import FromPath
 
-from annolog.actions.lane import Work
+from annolog.actions.desk import Work
 from annolog.actions.requests import Request as Asked
 from annolog.api.contract import contract
 from annolog.api.direct import DirectRoute
