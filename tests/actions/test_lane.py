@@ -1,6 +1,8 @@
 """The lane: nobody waits in it for ever, and nobody for a large request of another."""
 
 import asyncio
+import itertools
+import statistics
 import threading
 import time
 from dataclasses import replace
@@ -131,6 +133,25 @@ async def test_who_is_done_is_answered_although_the_next_turn_is_held_up(
 
     assert answered == "first"
     assert waiting
+
+
+async def test_of_many_who_come_again_and_again_half_are_answered_in_each_turn(
+    database_url: str,
+) -> None:
+    desks: list[Desk] = []
+
+    async with opened(database_url, "summit") as runtime:
+
+        async def client() -> None:
+            for _ in range(10):
+                await runtime.lane.submit(Work(desks.append))
+
+        await asyncio.gather(*(client() for _ in range(32)))
+
+    turns = [len(list(works)) for _, works in itertools.groupby(desks, key=id)]
+    assert len(desks) == 320
+    # The last ones come alone; before them, all at once would be 31 and 1 in turn.
+    assert statistics.median(turns[:10]) == 16
 
 
 async def _until_they_wait(

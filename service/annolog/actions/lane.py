@@ -1,6 +1,6 @@
 """The one lane that every write of a site passes.
 
-Requests queue up while a turn runs; the next turn takes them all (adaptive group
+Requests queue up while a turn runs; the next turn takes what is there (adaptive group
 commit), holds the site-wide lock, decides them one after the other and commits them
 together. One bad request in a turn fails alone. A request is answered only once its
 transaction is durable; where a commit broke, the outcome is looked up first.
@@ -38,6 +38,9 @@ from annolog.storage.large import MANY, more_time, worked_out
 
 MOST_WORKS = 64
 """Requests in one turn: more gain nothing, and make the others wait."""
+
+FEW_WORKS = 4
+"""Requests that are never split over two turns."""
 
 MOST_TARGETS = MANY
 """Targets in one turn, unless one request alone has more."""
@@ -118,6 +121,7 @@ class Lane:
         self._runner: asyncio.Task[None] | None = None
         self._in_turn = False
         self._due: list[tuple[Work[Any], Any]] = []
+        self._taken = 0
         self._written = 0
         self._planned_for = FEW_TARGETS
         self.known = known
@@ -189,10 +193,17 @@ class Lane:
                 self._in_turn = False
 
     def _take(self) -> list[Work[Any]]:
-        """Take what has queued up, within the limits of one turn."""
+        """Take what has queued up, within the limits of one turn.
+
+        Only half of those who are at it now: the others, and those who were in the
+        last turn and come back, are read and answered while the server writes this
+        one. Where one turn takes all, server and service wait for each other.
+        """
         works: list[Work[Any]] = []
         size = 0
-        while self._queue and len(works) < MOST_WORKS:
+        half = (self._taken + len(self._queue) + 1) // 2
+        most = min(max(half, FEW_WORKS), MOST_WORKS)
+        while self._queue and len(works) < most:
             work = self._queue[0]
             if works and (work.alone or size + work.size > MOST_TARGETS):
                 break
@@ -204,6 +215,7 @@ class Lane:
             size += work.size
             if work.alone:
                 break
+        self._taken = len(works)
         return works
 
     async def _serve(self, works: list[Work[Any]]) -> None:
