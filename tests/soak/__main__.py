@@ -2,10 +2,10 @@
 
 A PostgreSQL with full durability and some messages, one `annologd serve`, a broker and
 one `annologd relay`. About 50 writes a second, with edits and retractions; readers,
-exports, followers, and a snapshot that is held open for minutes at a time. Each
-minute a line; in the end how memory grew over the second half, how tables grew, and
-how much larger indexes are than freshly built ones. Ends with 1 where memory grows or
-an index is bloated.
+exports, followers, streams that come and go or fall asleep, and a snapshot that is held
+open for minutes at a time. Each minute a line; in the end how memory grew over the
+second half, how tables grew, and how much larger indexes are than freshly built ones.
+Ends with 1 where memory grows or an index is bloated.
 """
 
 import argparse

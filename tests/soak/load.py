@@ -15,12 +15,16 @@ from tests.benchmarks import writes
 from tests.benchmarks.calls import PREFIX
 from tests.benchmarks.native import PATH
 from tests.benchmarks.servers import Stand
+from tests.soak import streams
 
 READS = 0.2
 """Requests that read, for each that writes."""
 
 FOLLOWERS, REST = 10, 0.5
 """How many wait for changes, and seconds that each takes for what it was given."""
+
+BROWSERS, SLEEPERS = 20, 2
+"""How many follow the log as streams, and how many open one and read nothing."""
 
 REMEMBERED = 20_000
 """Annotations of this run that may still be edited or retracted."""
@@ -43,13 +47,15 @@ class Tally:
     ----------
     took
         Seconds of each write.
-    reads, heard, refused
-        Answers to readers, changes that followers were given, and answers 503.
+    reads, heard, streamed, refused
+        Answers to readers, changes that followers and streams were given, and answers
+        503.
     """
 
     took: list[float] = field(default_factory=list)
     reads: int = 0
     heard: int = 0
+    streamed: int = 0
     refused: int = 0
 
 
@@ -92,6 +98,13 @@ class Load:
             work.create_task(self._hold())
             for _ in range(FOLLOWERS):
                 work.create_task(self._follow())
+            for _ in range(BROWSERS):
+                work.create_task(streams.browse(self._client, self._chance, self._hear))
+            for _ in range(SLEEPERS):
+                work.create_task(streams.sleep(self._client))
+
+    def _hear(self) -> None:
+        self._tally.streamed += 1
 
     async def _steadily(
         self, rate: float, do: Callable[[], Coroutine[Any, Any, None]]

@@ -154,6 +154,7 @@ HEAD = (
     "p99 ms",
     "reads/s",
     "heard/s",
+    "streams/s",
     "refused",
 )
 
@@ -176,6 +177,7 @@ def line(minute: int, seen: Look) -> str:
         f"{quantile(took, 0.99) * 1000:.1f}",
         f"{seen.tally.reads / seen.seconds:.1f}",
         f"{seen.tally.heard / seen.seconds:.0f}",
+        f"{seen.tally.streamed / seen.seconds:.0f}",
         seen.tally.refused,
     )
 
