@@ -185,17 +185,33 @@ async def read(  # noqa: PLR0913 # the bounds and filters of one statement
         empty and yet not at the end: `next_after` says how far it went.
     """
     filtered = kind is not None or instrument is not None
-    window = SCANNED if filtered else limit
     last: int | None = await conn.fetchval(
         "select max(number) from (select number from change where number > $1"
         " and ($2::bigint is null or number <= $2) order by number limit $3) w",
         after,
         upto,
-        window,
+        SCANNED if filtered else limit,
     )
     if last is None:
         return Page((), after)
-    rows = await conn.fetch(
+    rows = await _between(conn, after, last, limit, kind, instrument, max_bytes)
+    # What the bytes or the limit cut off is read next; else the window is done.
+    cut = bool(rows) and len(rows) < rows[0]["matched"]
+    changes = tuple(map(_change, rows))
+    return Page(changes, changes[-1].number if cut else last)
+
+
+async def _between(  # noqa: PLR0913, PLR0917 # as `read`
+    conn: Connection,
+    after: int,
+    last: int,
+    limit: int,
+    kind: str | None = None,
+    instrument: str | None = None,
+    max_bytes: int | None = None,
+) -> list[asyncpg.Record]:
+    """Read changes of (after, last], each with how many there are in all."""
+    return await conn.fetch(
         """
         with lives as materialized (
           select site_id, incarnation, first_number as low,
@@ -227,10 +243,6 @@ async def read(  # noqa: PLR0913 # the bounds and filters of one statement
         limit,
         max_bytes,
     )
-    changes = tuple(_change(row) for row in rows)
-    # What the bytes or the limit cut off is read next; else the window is done.
-    cut = bool(changes) and len(changes) < rows[0]["matched"]
-    return Page(changes, changes[-1].number if cut else last)
 
 
 def _change(row: asyncpg.Record) -> LoggedChange:
@@ -384,8 +396,9 @@ async def cycle(conn: Connection, after: int, bounds: Bounds) -> Cycle:
         upto = _end_of_cycle([tuple(row) for row in sizes], bounds)
         if upto is None:
             return Cycle((), ())
-        page = await read(conn, after, bounds.changes, upto=upto)
-        return Cycle(page.changes, await states_between(conn, after, upto))
+        rows = await _between(conn, after, upto, bounds.changes)
+        states = await states_between(conn, after, upto)
+        return Cycle(tuple(map(_change, rows)), states)
 
 
 def _end_of_cycle(sizes: Sequence[tuple[int, int, int]], bounds: Bounds) -> int | None:
