@@ -21,11 +21,11 @@ from tests.support.postgres import PostgresServer, run_apart
 from tests.support.small_disk import SmallDisk
 from tests.support.three_brokers import BROKERS, ThreeBrokers
 
-DATABASE_DISK = 320
-"""Megabytes: PostgreSQL's own, and some minutes of writes."""
+DATABASE_DISK = 1024
+"""Megabytes: PostgreSQL's own, and more than all writes of a campaign can fill."""
 
-BROKER_DISK = 96
-"""Megabytes for the log of the broker."""
+BROKER_DISK = 256
+"""Megabytes for the log of the broker, likewise."""
 
 Say = Callable[[str], None]
 
