@@ -6,12 +6,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import httpx
 
 from annolog.storage import database
-from tests.benchmarks import writes
+from tests.benchmarks import nights, writes
 from tests.benchmarks.calls import PREFIX
 from tests.benchmarks.native import PATH
 from tests.benchmarks.servers import Stand
@@ -166,10 +167,12 @@ class Load:
         )
 
     def _message(self) -> dict[str, Any]:
-        day = 20261101 + self._chance.randrange(28)
+        camera = nights.CAMERAS[0]
+        night = nights.LAST_NIGHT - timedelta(days=self._chance.randrange(10))
+        seq_num = self._chance.randrange(camera.exposures) + 1
         return {
-            "obs_id": f"MC_O_{day}_{self._chance.randrange(999) + 1:06d}",
-            "instrument": "LSSTCam",
+            "obs_id": nights.obs_id(camera, night, seq_num),
+            "instrument": camera.name,
             "message_text": writes.TEXT,
             "user_id": "observer",
             "user_agent": "LOVE",
