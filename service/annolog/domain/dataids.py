@@ -20,8 +20,8 @@ Value = str | int | float | bool | None
 Key = tuple[str | int | None, ...]
 """Values of a data ID in the order of the table's dimensions."""
 
-MAX_ROWS = 1_000_000
-"""Rows that a table may have."""
+MAX_ROWS = 100_000
+"""Rows that an uploaded list may have."""
 MIN_INTEGER = -(2**63)
 """The least integer of a further column: a signed 64-bit one."""
 
@@ -333,6 +333,8 @@ def plain(value: Value) -> Value:
             return None
         if math.isinf(value):
             raise InvalidError("a number is infinite", code="invalid_value")
+        # Minus zero is equal to zero, so it must not have another digest.
+        return value + 0.0
     if _is_integer(value) and not MIN_INTEGER <= int(value) <= MAX_INTEGER:
         raise InvalidError("an integer has more than 64 bits", code="invalid_value")
     if isinstance(value, str) and not _is_storable(value):

@@ -1,0 +1,399 @@
+"""From an uploaded list to a table of data IDs.
+
+Rows may name an exposure as people do, by obs_id or by day_obs and seq_num. What those
+stand for is looked up elsewhere: `names_of` says what must be, `assemble` takes what
+was found. Either the whole list becomes a table or none of it does.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from typing_extensions import override
+
+from annolog.domain.dataid_faults import Faults
+from annolog.domain.dataid_formats import RawRow, RawTable, text_column
+from annolog.domain.dataids import (
+    DataIdTable,
+    Value,
+    as_text,
+    describe,
+    dimension_order,
+    split_columns,
+    table,
+)
+from annolog.domain.dimensions import MAX_INTEGER, UNIVERSE
+from annolog.domain.errors import InvalidError
+from annolog.domain.instruments import Instruments, is_day_obs
+from annolog.domain.targets import encode_part
+
+_DIGITS = re.compile(r"[0-9]{1,19}(\.0+)?")
+_EXACT = 2**53
+_SEQUENCE = ("day_obs", "seq_num")
+
+
+@dataclass(frozen=True, slots=True)
+class ExposureName:
+    """How a row names an exposure without its integer id.
+
+    Attributes
+    ----------
+    instrument
+        The butler's name of the instrument.
+    obs_id
+        The obs_id; None where the other two name it.
+    day_obs, seq_num
+        Night and number; None where the obs_id names it.
+    """
+
+    instrument: str
+    obs_id: str | None = None
+    day_obs: int | None = None
+    seq_num: int | None = None
+
+    @override
+    def __str__(self) -> str:
+        """Write it as people do."""
+        if self.obs_id is not None:
+            return self.obs_id
+        return f"{self.day_obs}/{self.seq_num}"
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """A row whose exposure was named otherwise than by its id.
+
+    Attributes
+    ----------
+    line
+        As `RawRow.line`.
+    name
+        How it was named.
+    exposure
+        The id that it has.
+    """
+
+    line: int
+    name: ExposureName
+    exposure: int
+
+
+@dataclass(frozen=True, slots=True)
+class Doubled:
+    """A row that says the same as one before it and was left out.
+
+    Attributes
+    ----------
+    line, first
+        Both as `RawRow.line`.
+    data_id
+        What both name.
+    """
+
+    line: int
+    first: int
+    data_id: Mapping[str, int | str]
+
+
+@dataclass(frozen=True, slots=True)
+class Assembled:
+    """A table, and what was done to the list that it came from.
+
+    Attributes
+    ----------
+    table
+        The content.
+    conversions
+        In the order of lines.
+    doubled
+        In the order of lines.
+    notes
+        What else was changed, for people; often empty.
+    """
+
+    table: DataIdTable
+    conversions: tuple[Conversion, ...] = ()
+    doubled: tuple[Doubled, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def names_of(
+    raw: RawTable, instrument: str | None, instruments: Instruments
+) -> tuple[ExposureName, ...]:
+    """List what must be looked up before `assemble`.
+
+    Parameters
+    ----------
+    raw
+        The list.
+    instrument
+        Instrument of rows that name none; None: there is no such.
+    instruments
+        The known ones.
+
+    Returns
+    -------
+    tuple of ExposureName
+        Each once; of rows with faults none, since `assemble` will name those.
+    """
+    reader = _Reader(raw, instrument, instruments, Faults(as_objects=False))
+    names = (reader.read(row)[1] for row in raw.rows)
+    return tuple(dict.fromkeys(name for name in names if name is not None))
+
+
+def assemble(
+    raw: RawTable,
+    instrument: str | None,
+    instruments: Instruments,
+    resolved: Mapping[ExposureName, int | str],
+) -> Assembled:
+    """Make a table out of an uploaded list.
+
+    Parameters
+    ----------
+    raw
+        The list.
+    instrument
+        Instrument of rows that name none; None: all must name theirs. If it is that of
+        all rows, files of the table leave the column out.
+    instruments
+        The known ones; also their aliases are taken.
+    resolved
+        For each of `names_of` the exposure's id, or else a sentence why there is none.
+
+    Returns
+    -------
+    Assembled
+        The table; rows that say the same twice are left out and listed.
+
+    Raises
+    ------
+    InvalidError
+        With the line of each fault (the first hundred): no dimensions, unknown
+        instruments, unresolved names, values that do not fit, or one data ID with two
+        different values.
+    """
+    faults = Faults(as_objects=raw.format == "json")
+    reader = _Reader(raw, instrument, instruments, faults)
+    conversions: list[Conversion] = []
+    doubled: list[Doubled] = []
+    first: dict[tuple[tuple[str, int | str], ...], tuple[int, dict[str, Value]]] = {}
+    for row in raw.rows:
+        before = faults.count
+        data_id, name = reader.read(row)
+        if name is not None:
+            exposure = resolved.get(name, "nobody has looked it up")
+            if isinstance(exposure, str):
+                reason = f"{name}: {exposure}"
+                faults.add(row.line, None, str(name), reason, "unresolved_exposure")
+            else:
+                data_id["exposure"] = exposure
+                conversions.append(Conversion(row.line, name, exposure))
+        if faults.count > before or not reader.accepts(row, data_id):
+            continue
+        ordered = {n: data_id[n] for n in reader.dimensions if n in data_id}
+        key = tuple(ordered.items())
+        values = reader.further(row)
+        known = first.setdefault(key, (row.line, values))
+        if known[0] != row.line and known[1] == values:
+            doubled.append(Doubled(row.line, known[0], ordered))
+        elif known[0] != row.line:
+            named = describe(ordered)
+            place = f"{faults.unit} {known[0]}"
+            reason = f"{named} stands in {place} too, with other values"
+            faults.add(row.line, None, named, reason, "duplicate_data_id")
+    faults.settle()
+    of_one = all(dict(key).get("instrument") == instrument for key in first)
+    made = table(
+        reader.dimensions,
+        reader.columns,
+        ((dict(key), values) for key, (_, values) in first.items()),
+        instrument if of_one and "instrument" in reader.dimensions else None,
+    )
+    notes = tuple(f"{what} is not kept" for what in raw.ignored)
+    return Assembled(made, tuple(conversions), tuple(doubled), notes)
+
+
+class _Reader:
+    """Reads rows of one list, whose columns tell what each of them means."""
+
+    def __init__(
+        self,
+        raw: RawTable,
+        instrument: str | None,
+        instruments: Instruments,
+        faults: Faults,
+    ) -> None:
+        self._default = instrument
+        self._instruments = instruments
+        self._faults = faults
+        # A list without rows has no columns in JSON; one of exposures is most likely.
+        given = raw.columns or ("exposure",)
+        has_sequence = all(name in given for name in _SEQUENCE)
+        by_name = "visit" not in given and ("obs_id" in given or has_sequence)
+        self._by_obs_id = by_name and "obs_id" in given
+        self._by_sequence = by_name and has_sequence
+        # Without a column of their own they stand for the id, which takes their place.
+        gone: set[str] = set()
+        if by_name and "exposure" not in given:
+            gone = {"obs_id", *(_SEQUENCE if has_sequence else ())}
+        exposure = ("exposure",) if by_name else ()
+        dimensions, further = split_columns((*exposure, *given))
+        if any(_needs_instrument(name) for name in dimensions):
+            dimensions = dimension_order((*dimensions, "instrument"))
+        if not dimensions:
+            listed = ", ".join(given)
+            raise InvalidError.at(
+                "line 1",
+                listed,
+                f"none of the columns {listed:.200} is a dimension; name exposures by "
+                "'exposure', 'obs_id' or 'day_obs' and 'seq_num'",
+                "no_dimensions",
+            )
+        self.dimensions = dimensions
+        self.columns = tuple(name for name in further if name not in gone)
+        self._texts = frozenset(name for name in self.columns if text_column(name))
+        # What stands beside an id must agree with it.
+        self._beside = tuple(name for name in _SEQUENCE if name in self.columns)
+
+    def read(self, row: RawRow) -> tuple[dict[str, int | str], ExposureName | None]:
+        """Give the data ID as far as it stands there, and what is to be looked up."""
+        data_id: dict[str, int | str] = {}
+        for name in self.dimensions:
+            said = _said(row, name)
+            if said is None or name == "instrument":
+                continue
+            value, reason = _dimension(name, said)
+            if value is None:
+                self._faults.add(
+                    row.line, name, as_text(said), reason, "invalid_data_id"
+                )
+            else:
+                data_id[name] = value
+        by_name = _said(row, "exposure") is None and (
+            (self._by_obs_id and _said(row, "obs_id") is not None)
+            or (self._by_sequence and _has_sequence(row))
+        )
+        wanted = by_name or any(_needs_instrument(name) for name in data_id)
+        if not wanted and _said(row, "instrument") is None:
+            return data_id, None
+        instrument = self._instrument(row)
+        if instrument is None:
+            return data_id, None
+        data_id["instrument"] = instrument
+        return data_id, self._name(row, instrument) if by_name else None
+
+    def accepts(self, row: RawRow, data_id: Mapping[str, int | str]) -> bool:
+        """Tell whether a data ID names something, and nothing contradicts it."""
+        before = self._faults.count
+        missing = dimension_order(
+            needed
+            for name in data_id
+            for needed in UNIVERSE.required(name) or ()
+            if needed not in data_id
+        )
+        if not data_id.keys() - {"instrument"}:
+            self._add(row, "it names no data ID")
+        elif missing:
+            self._add(row, f"{describe(data_id)} needs {' and '.join(missing)} too")
+        elif self._beside:
+            self._check_beside(row, data_id)
+        return self._faults.count == before
+
+    def further(self, row: RawRow) -> dict[str, Value]:
+        """Give the values of further columns."""
+        values: dict[str, Value] = {}
+        for name in self.columns:
+            value = row.fields.get(name)
+            is_text = name in self._texts and value is not None
+            values[name] = as_text(value) if is_text else value
+        return values
+
+    def _add(self, row: RawRow, reason: str) -> None:
+        self._faults.add(row.line, None, None, reason, "invalid_data_id")
+
+    def _instrument(self, row: RawRow) -> str | None:
+        said = _said(row, "instrument")
+        wanted = as_text(said).strip() if said is not None else self._default
+        if wanted is None:
+            reason = "no instrument is named, neither here nor for the list as a whole"
+            self._faults.add(row.line, "instrument", None, reason, "no_instrument")
+            return None
+        try:
+            return self._instruments.require(wanted).name
+        except InvalidError as error:
+            self._faults.add(
+                row.line, "instrument", wanted, error.detail, error.reason_code
+            )
+            return None
+
+    def _name(self, row: RawRow, instrument: str) -> ExposureName | None:
+        obs_id = _said(row, "obs_id") if self._by_obs_id else None
+        if obs_id is not None:
+            return ExposureName(instrument, as_text(obs_id).strip())
+        said = [row.fields.get(name) for name in _SEQUENCE]
+        day_obs, seq_num = (_whole(value) for value in said)
+        if day_obs is None or not is_day_obs(day_obs):
+            self._add(row, f"day_obs {as_text(said[0])!r:.40} is no date like 20261119")
+        elif seq_num is None:
+            self._add(row, f"seq_num {as_text(said[1])!r:.40} is no number")
+        else:
+            return ExposureName(instrument, None, day_obs, seq_num)
+        return None
+
+    def _check_beside(self, row: RawRow, data_id: Mapping[str, int | str]) -> None:
+        exposure = data_id.get("exposure")
+        known = self._instruments.get(str(data_id.get("instrument")))
+        if known is None or not isinstance(exposure, int):
+            return
+        located = known.locate(exposure)
+        for name, right in zip(_SEQUENCE, located or (), strict=False):
+            said = _whole(row.fields.get(name)) if name in self._beside else None
+            if said is not None and said != right:
+                reason = f"exposure {exposure} has {name} {right}, not {said}"
+                self._faults.add(row.line, name, said, reason, "contradiction")
+
+
+def _needs_instrument(name: str) -> bool:
+    return "instrument" in (UNIVERSE.required(name) or ())
+
+
+def _said(row: RawRow, name: str) -> Value:
+    value = row.fields.get(name)
+    return None if isinstance(value, str) and not value.strip() else value
+
+
+def _has_sequence(row: RawRow) -> bool:
+    return any(_said(row, name) is not None for name in _SEQUENCE)
+
+
+def _dimension(name: str, said: Value) -> tuple[int | str | None, str]:
+    # The value, or why it is none.
+    if not UNIVERSE.is_integer(name):
+        text = as_text(said).strip()
+        try:
+            encode_part(text)
+        except InvalidError as error:
+            return None, f"{name}: {error.detail}"
+        return text, ""
+    whole = _whole(said)
+    if whole is None:
+        return None, f"{name} is an integer, not {as_text(said)!r:.60}"
+    if not 0 <= whole <= MAX_INTEGER:
+        return None, f"{name} {whole} is not between 0 and {MAX_INTEGER}"
+    if name == "day_obs" and not is_day_obs(whole):
+        return None, f"day_obs {whole} is no date written as YYYYMMDD"
+    return whole, ""
+
+
+def _whole(said: Value) -> int | None:
+    if isinstance(said, bool) or said is None:
+        return None
+    if isinstance(said, int):
+        return said
+    if isinstance(said, float):
+        # Tables with a hole in a column turn its integers to floats.
+        return int(said) if said.is_integer() and abs(said) <= _EXACT else None
+    text = said.strip()
+    # Spreadsheets cut long numbers (2.02411E+12): those do not come back.
+    return int(text.partition(".")[0]) if _DIGITS.fullmatch(text) else None
