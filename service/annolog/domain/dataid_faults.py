@@ -16,6 +16,8 @@ class Faults:
     ----------
     as_objects
         Whether the list is JSON, whose rows are objects; else lines of text.
+    place
+        JSON pointer to the list, where it stands inside of something else.
     problems
         The first `MAX_LISTED`.
     count
@@ -23,6 +25,7 @@ class Faults:
     """
 
     as_objects: bool
+    place: str = ""
     problems: list[Problem] = field(default_factory=list)
     count: int = 0
 
@@ -59,8 +62,12 @@ class Faults:
             return
         place = f"/{column}" if column is not None else ""
         where = f"{self.unit} {line}"
+        if self.place:
+            where = f"{where} of {self.place}"
         # Of JSON the place is a JSON pointer.
-        pointer = f"/{line - 1}{place}" if self.as_objects else f"{where}{place}"
+        pointer = (
+            f"{self.place}/{line - 1}{place}" if self.as_objects else f"{where}{place}"
+        )
         self.problems.append(Problem(pointer, value, f"{where}: {reason}", code))
 
     def settle(self) -> None:

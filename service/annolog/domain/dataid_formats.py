@@ -85,12 +85,15 @@ class RawTable:
         In the order in which they came.
     ignored
         What the file says beside its values, for people: annolog does not keep it.
+    place
+        JSON pointer to the list, where it stands inside of something else; else empty.
     """
 
     format: Format
     columns: tuple[str, ...]
     rows: tuple[RawRow, ...]
     ignored: tuple[str, ...] = ()
+    place: str = ""
 
 
 def text_column(name: str) -> bool:

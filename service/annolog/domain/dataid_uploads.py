@@ -173,25 +173,17 @@ def assemble(
         instruments, unresolved names, values that do not fit, or one data ID with two
         different values.
     """
-    faults = Faults(as_objects=raw.format == "json")
+    faults = Faults(raw.format == "json", raw.place)
     reader = _Reader(raw, instrument, instruments, faults)
     conversions: list[Conversion] = []
     doubled: list[Doubled] = []
     first: dict[tuple[tuple[str, int | str], ...], tuple[int, dict[str, Value]]] = {}
     for row in raw.rows:
-        before = faults.count
-        data_id, name = reader.read(row)
-        if name is not None:
-            exposure = resolved.get(name, "nobody has looked it up")
-            if isinstance(exposure, str):
-                reason = f"{name}: {exposure}"
-                faults.add(row.line, None, str(name), reason, "unresolved_exposure")
-            else:
-                data_id["exposure"] = exposure
-                conversions.append(Conversion(row.line, name, exposure))
-        if faults.count > before or not reader.accepts(row, data_id):
+        ordered, conversion = reader.identify(row, resolved)
+        if conversion is not None:
+            conversions.append(conversion)
+        if ordered is None:
             continue
-        ordered = {n: data_id[n] for n in reader.dimensions if n in data_id}
         key = tuple(ordered.items())
         values = reader.further(row)
         known = first.setdefault(key, (row.line, values))
@@ -212,6 +204,37 @@ def assemble(
     )
     notes = tuple(f"{what} is not kept" for what in raw.ignored)
     return Assembled(made, tuple(conversions), tuple(doubled), notes)
+
+
+def identify(
+    raw: RawTable,
+    instrument: str | None,
+    instruments: Instruments,
+    resolved: Mapping[ExposureName, int | str],
+) -> list[dict[str, int | str]]:
+    """Give the data ID of each row by its primary keys, in the order of rows.
+
+    Parameters
+    ----------
+    raw, instrument, instruments, resolved
+        As for `assemble`.
+
+    Raises
+    ------
+    InvalidError
+        As `assemble`, but for doubled rows.
+    """
+    faults = Faults(raw.format == "json", raw.place)
+    reader = _Reader(raw, instrument, instruments, faults)
+    strange = [name for name in reader.columns if not _is_name(name)]
+    for row in raw.rows if strange else ():
+        reason = f"{strange[0]:.60} is no dimension, so no part of a data ID"
+        faults.add(row.line, strange[0], None, reason, "invalid_data_id")
+    faults.settle()
+    found = (reader.identify(row, resolved)[0] for row in raw.rows)
+    data_ids = [one for one in found if one is not None]
+    faults.settle()
+    return data_ids
 
 
 class _Reader:
@@ -283,6 +306,26 @@ class _Reader:
         data_id["instrument"] = instrument
         return data_id, self._name(row, instrument) if by_name else None
 
+    def identify(
+        self, row: RawRow, resolved: Mapping[ExposureName, int | str]
+    ) -> tuple[dict[str, int | str] | None, Conversion | None]:
+        """Give the data ID, and how it was converted; None where there are faults."""
+        before = self._faults.count
+        data_id, name = self.read(row)
+        conversion = None
+        if name is not None:
+            exposure = resolved.get(name, "nobody has looked it up")
+            if isinstance(exposure, str):
+                reason = f"{name}: {exposure}"
+                code = "unresolved_exposure"
+                self._faults.add(row.line, None, str(name), reason, code)
+            else:
+                data_id["exposure"] = exposure
+                conversion = Conversion(row.line, name, exposure)
+        if self._faults.count > before or not self.accepts(row, data_id):
+            return None, None
+        return {n: data_id[n] for n in self.dimensions if n in data_id}, conversion
+
     def accepts(self, row: RawRow, data_id: Mapping[str, int | str]) -> bool:
         """Tell whether a data ID names something, and nothing contradicts it."""
         before = self._faults.count
@@ -352,6 +395,10 @@ class _Reader:
             if said is not None and said != right:
                 reason = f"exposure {exposure} has {name} {right}, not {said}"
                 self._faults.add(row.line, name, said, reason, "contradiction")
+
+
+def _is_name(column: str) -> bool:
+    return column in {"obs_id", *_SEQUENCE} or UNIVERSE.is_dimension(column)
 
 
 def _needs_instrument(name: str) -> bool:
