@@ -130,6 +130,23 @@ class Connection:
             )
         return self._call("POST", path, params=params, json=json)
 
+    def put(self, path: str, json: object) -> httpx.Response:
+        """Put a value to a path below the API's.
+
+        Parameters
+        ----------
+        path
+            Begins with a slash.
+        json
+            The body as a value.
+
+        Raises
+        ------
+        AnnologError
+            As the service tells it; `UnavailableError` if it cannot be reached.
+        """
+        return self._call("PUT", path, json=json)
+
     def _call(self, method: str, path: str, **how: Any) -> httpx.Response:  # noqa: ANN401 - as httpx takes it
         for pause in PAUSES:
             try:

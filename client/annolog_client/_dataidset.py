@@ -5,7 +5,7 @@ import json
 import os
 import tempfile
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -13,8 +13,8 @@ from urllib.parse import quote
 import click
 from typing_extensions import override
 
-from annolog.domain.dataids import describe
 from annolog.domain.errors import NotFoundError
+from annolog_client import _dataidset_text as text
 from annolog_client._connection import Connection
 from annolog_client._terminal import connected, emit, json_option
 
@@ -28,8 +28,6 @@ NEWEST = "newest"
 
 _SETS = "/data-id-sets"
 _TYPES = {"json": "application/json", "csv": "text/csv", "ecsv": "text/x-ecsv"}
-
-Shown = Mapping[str, Any]
 
 
 class SetVersion(NamedTuple):
@@ -134,7 +132,7 @@ def upload(  # noqa: PLR0913 # numpydoc ignore=PR01
             content=content,
             content_type=_TYPES[kind],
         ).json()
-    emit(answer, "\n".join(_made_lines(name, answer)), as_json=as_json)
+    emit(answer, "\n".join(text.made_lines(name, answer)), as_json=as_json)
 
 
 @dataidset.command()
@@ -146,26 +144,32 @@ def upload(  # noqa: PLR0913 # numpydoc ignore=PR01
 )
 @_reason
 @_parent
+@click.option(
+    "--as-of",
+    type=click.IntRange(0),
+    help="What it gave as of this change of the service's log.  [default: now]",
+)
 @_dry_run
 @json_option
-def build(  # numpydoc ignore=PR01
+def build(  # noqa: PLR0913 # numpydoc ignore=PR01
     *,
     name: str,
     recipe: Path | None,
     reason: str,
     parent: int | None,
+    as_of: int | None,
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Make a version of what a recipe gives now, unless the newest says the same."""
+    """Make a version of what a recipe gives, unless the newest says the same."""
     wanted = _recipe(recipe) if recipe is not None else None
     with connected() as connection:
         answer = connection.post(
             f"{_SETS}/{quote(name, safe='')}/build",
-            _asked(parent=parent, dry_run=dry_run),
+            _asked(as_of=as_of, parent=parent, dry_run=dry_run),
             json={"recipe": wanted, "reason": reason},
         ).json()
-    emit(answer, "\n".join(_made_lines(name, answer)), as_json=as_json)
+    emit(answer, "\n".join(text.made_lines(name, answer)), as_json=as_json)
 
 
 @dataidset.command()
@@ -181,11 +185,31 @@ def diff(*, old: SetVersion, new: str, as_json: bool) -> None:  # numpydoc ignor
     new = new.rpartition("@")[2]
     with connected(failed=UNTOLD) as connection:
         answer = connection.get(f"{old.path}/diff", {"to": new}).json()
-    head = f"{old.name}@{old.version} -> {new}: {_counts(answer)}"
-    lines = [head, *_difference_lines(answer)]
+    head = f"{old.name}@{old.version} -> {new}: {text.counts(answer)}"
+    lines = [head, *text.difference_lines(answer)]
     emit(answer, "\n".join(lines), as_json=as_json)
     if answer["changed"]:
         raise SystemExit(CHANGED)
+
+
+@dataidset.command()
+@click.argument("version", type=_SET_VERSION)
+@json_option
+def drift(*, version: SetVersion, as_json: bool) -> None:  # numpydoc ignore=PR01
+    """Show what the recipe gives now, and what was said since a version was made."""
+    with connected() as connection:
+        answer = connection.get(f"{version.path}/drift").json()
+    emit(answer, "\n".join(text.drift_lines(answer)), as_json=as_json)
+
+
+@dataidset.command()
+@click.argument("version", type=_SET_VERSION)
+@json_option
+def why(*, version: SetVersion, as_json: bool) -> None:  # numpydoc ignore=PR01
+    """Show why each row is in a version: flag, tags, comments, statements."""
+    with connected() as connection:
+        answer = connection.get(f"{version.path}/why").json()
+    emit(answer, "\n".join(text.why_lines(answer)), as_json=as_json)
 
 
 @dataidset.command()
@@ -227,8 +251,9 @@ def download(  # numpydoc ignore=PR01
         "changed": changed,
         **{name: found[name] for name in ("key", "version", "digest", "row_count")},
     }
-    text = f"{output}: {what}, {_rows(found['row_count'])} of {_name(found)}"
-    emit(told, text, as_json=as_json)
+    rows = text.rows(found["row_count"])
+    line = f"{output}: {what}, {rows} of {text.version_name(found)}"
+    emit(told, line, as_json=as_json)
 
 
 @dataidset.command("list")
@@ -239,11 +264,11 @@ def list_command(*, name: str | None, as_json: bool) -> None:  # numpydoc ignore
     with connected() as connection:
         if name is None:
             items = [*_pages(connection, _SETS, "items")]
-            lines = [_set_line(one) for one in items]
+            lines = [text.set_line(one) for one in items]
         else:
             path = f"{_SETS}/{quote(name, safe='')}"
             items = [*_pages(connection, path, "versions")]
-            lines = [_version_line(one) for one in items]
+            lines = [text.version_line(one) for one in items]
     emit(items, "\n".join(lines) or "there are none", as_json=as_json)
 
 
@@ -259,7 +284,7 @@ def release(  # numpydoc ignore=PR01
     with connected() as connection:
         draft = {"label": label, "reason": reason}
         answer = connection.post(f"{version.path}/release", json=draft).json()
-    emit(answer, f"{_name(answer)} is released as {label}", as_json=as_json)
+    emit(answer, f"{text.version_name(answer)} is released as {label}", as_json=as_json)
 
 
 @dataidset.command()
@@ -273,7 +298,42 @@ def withdraw(  # numpydoc ignore=PR01
     with connected() as connection:
         body = {"reason": reason}
         answer = connection.post(f"{version.path}/withdraw", json=body).json()
-    emit(answer, f"{_name(answer)} is not released", as_json=as_json)
+    emit(answer, f"{text.version_name(answer)} is not released", as_json=as_json)
+
+
+@dataidset.command()
+@click.argument("name")
+@click.option("--owner", help="Whose the set is from now on.  [default: as it is]")
+@click.option(
+    "--editor",
+    "editors",
+    multiple=True,
+    help="Who may make versions too; repeat it for all of them.  [default: as it is]",
+)
+@click.option("--no-editors", is_flag=True, help="Nobody but the owner.")
+@_reason
+@json_option
+def share(  # numpydoc ignore=PR01
+    *,
+    name: str,
+    owner: str | None,
+    editors: tuple[str, ...],
+    no_editors: bool,
+    reason: str,
+    as_json: bool,
+) -> None:
+    """Say who keeps a set: its owner and editors."""
+    if editors and no_editors:
+        raise click.UsageError("--editor and --no-editors exclude each other")
+    draft: dict[str, object] = {"owner": owner, "reason": reason}
+    if editors or no_editors:
+        draft["editors"] = list(editors)
+    with connected() as connection:
+        path = f"{_SETS}/{quote(name, safe='')}/access"
+        answer = connection.put(path, draft).json()
+    editing = ", ".join(answer["editors"]) or "nobody else"
+    line = f"{name}: kept by {answer['owner']}, edited by {editing}"
+    emit(answer, line, as_json=as_json)
 
 
 # ------------------------------------------------------------------ what is sent
@@ -310,13 +370,13 @@ def _recipe(file: Path) -> Any:  # noqa: ANN401 - the service judges what it is
     with click.open_file(str(file), "rb") as stream:
         content = stream.read()
     try:
-        text = content.decode()
-        return tomllib.loads(text) if file.suffix == ".toml" else json.loads(text)
+        said = content.decode()
+        return tomllib.loads(said) if file.suffix == ".toml" else json.loads(said)
     except ValueError as error:
         raise click.UsageError(f"{file} cannot be read as a recipe: {error}") from None
 
 
-def _pages(connection: Connection, path: str, member: str) -> Iterator[Shown]:
+def _pages(connection: Connection, path: str, member: str) -> Iterator[text.Shown]:
     cursor: dict[str, str | int] = {}
     while True:
         page = connection.get(path, {"limit": 1_000, **cursor}).json()
@@ -344,80 +404,3 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
-
-
-# ------------------------------------------------------------------ what is told
-
-
-def _made_lines(name: str, answer: Shown) -> Iterator[str]:
-    if answer["unchanged"]:
-        yield f"{name}: unchanged, the newest version says the same"
-    elif answer["written"]:
-        yield f"{_name(answer['version'])}: made, {_counts(answer)}"
-    else:
-        yield f"{name}: would be made, {_counts(answer)}"
-    yield from _difference_lines(answer)
-    for one in answer.get("conversions", ()):
-        yield f"line {one['line']}: {one['name']} is exposure {one['exposure']}"
-    for one in answer.get("doubled", ()):
-        yield f"line {one['line']}: says the same as line {one['first']}, left out"
-    yield from answer.get("notes", ())
-    for one in answer.get("contradictions", ()):
-        what = f"{one['action']} {describe(one['data_id'])}"
-        yield f"{what}: is flagged {one['flag']} now ({one['reason']})"
-    for one in answer.get("idle", ()):
-        what = f"{one['action']} {describe(one['data_id'])}"
-        yield f"{what}: makes no difference any more ({one['reason']})"
-
-
-def _counts(answer: Shown) -> str:
-    words = ("added", "dropped", "altered")
-    said = [f"{answer[f'{w}_count']} {w}" for w in words if answer[f"{w}_count"]]
-    for sort in ("added", "dropped"):
-        columns = answer[f"columns_{sort}"]
-        if columns:
-            said.append(f"columns {sort}: {', '.join(columns)}")
-    return ", ".join(said) or "no difference"
-
-
-def _difference_lines(answer: Shown) -> Iterator[str]:
-    for sign, member in (("+", "added"), ("-", "dropped")):
-        for one in answer[member]:
-            values = _values(one["values"])
-            yield f"{sign} {describe(one['data_id'])}{values}"
-    for one in answer["altered"]:
-        old, new = _values(one["old"]), _values(one["new"])
-        yield f"~ {describe(one['data_id'])}{old} ->{new}"
-    if not answer["complete"]:
-        yield "... and more, which are not listed"
-
-
-def _values(values: Shown) -> str:
-    said = (f"{name}={json.dumps(v, ensure_ascii=False)}" for name, v in values.items())
-    return "".join(f" {one}" for one in said)
-
-
-def _name(version: Shown) -> str:
-    return str(version["key"]).removeprefix("set:")
-
-
-def _rows(count: int) -> str:
-    return f"{count} row" if count == 1 else f"{count} rows"
-
-
-def _version_line(one: Shown) -> str:
-    said = [_name(one), _rows(one["row_count"]), one["author"], one["created_at"]]
-    if one["label"]:
-        drifts = ", drifts" if one["drifts"] else ""
-        said.append(f"released as {one['label']}{drifts}")
-    if one["reason"]:
-        said.append(one["reason"].partition("\n")[0])
-    return "  ".join(said)
-
-
-def _set_line(one: Shown) -> str:
-    said = [_name(one), _rows(one["row_count"])]
-    if one["labels"]:
-        drifting = f", {one['drifting']} drifting" if one["drifting"] else ""
-        said.append(f"released: {', '.join(one['labels'])}{drifting}")
-    return "  ".join(said)
