@@ -329,16 +329,17 @@ class _Reader:
     def accepts(self, row: RawRow, data_id: Mapping[str, int | str]) -> bool:
         """Tell whether a data ID names something, and nothing contradicts it."""
         before = self._faults.count
-        missing = dimension_order(
+        missing = [
             needed
             for name in data_id
             for needed in UNIVERSE.required(name) or ()
             if needed not in data_id
-        )
+        ]
         if not data_id.keys() - {"instrument"}:
             self._add(row, "it names no data ID")
         elif missing:
-            self._add(row, f"{describe(data_id)} needs {' and '.join(missing)} too")
+            wanted = " and ".join(dimension_order(missing))
+            self._add(row, f"{describe(data_id)} needs {wanted} too")
         elif self._beside:
             self._check_beside(row, data_id)
         return self._faults.count == before

@@ -41,6 +41,7 @@ _ORDER = (
 )
 # A table of exposures and detectors is read, and so sorted, by exposure. The butler's
 # own order would have the detector first.
+_PLACES = {name: place for place, name in enumerate(_ORDER)}
 _IMPLIED = {
     "exposure": frozenset({"band", "day_obs", "group", "physical_filter"}),
     "visit": frozenset({"band", "day_obs", "physical_filter"}),
