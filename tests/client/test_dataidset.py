@@ -14,7 +14,6 @@ from click.testing import CliRunner, Result
 from annolog.domain.errors import (
     ConflictError,
     InvalidError,
-    OverloadedError,
     UnauthenticatedError,
     UnavailableError,
 )
@@ -128,6 +127,23 @@ async def test_nightly_job_sees_what_changed_and_rewrites_its_list(
         assert (await run.json("build", "bad"))["unchanged"]
         stale = await run("build", "bad", "--parent", "7", "--as-of", "1", code=1)
         assert "annolog: the newest version of bad is 2" in stale.stderr
+
+
+async def test_recipe_may_be_toml_which_takes_comments(
+    database_url: str, tmp_path: Path
+) -> None:
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(
+        'instrument = "LSSTCam"\ncolumns = ["flag"]  # no words\n'
+        '[[parts]]\nname = "junk"\nquery = { flags = ["junk"] }\n'
+    )
+    async with commanding(database_url) as run:
+        await run.served.say(1, text="bad")
+        await run("build", "bad", "--recipe", recipe)
+        printed = await run("download", "bad", "--format", "csv")
+        assert printed.stdout == f"exposure,flag\n{NIGHT + 1},junk\n"
+        again = await run.json("build", "bad", "--recipe", recipe)
+        assert again["unchanged"]
 
 
 async def test_versions_are_listed_released_and_withdrawn(
@@ -301,4 +317,3 @@ def test_busy_service_does_not_make_a_job_wait_for_long() -> None:
     with connection, pytest.raises(UnavailableError):
         connection.get("/x")
     assert slept == [30.0, 30.0]
-    assert not issubclass(UnavailableError, OverloadedError)

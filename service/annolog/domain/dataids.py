@@ -324,8 +324,8 @@ def plain(value: Value) -> Value:
     Raises
     ------
     InvalidError
-        If it is infinite, an integer of more than 64 bits, or text that PostgreSQL does
-        not take.
+        If it is infinite, an integer that does not fit 64 bits, or text that PostgreSQL
+        does not take.
     """
     if value is None or value == "":
         return None
@@ -337,7 +337,7 @@ def plain(value: Value) -> Value:
         # Minus zero is equal to zero, so it must not have another digest.
         return value + 0.0
     if _is_integer(value) and not MIN_INTEGER <= int(value) <= MAX_INTEGER:
-        raise InvalidError("an integer has more than 64 bits", code="invalid_value")
+        raise InvalidError("an integer does not fit 64 bits", code="invalid_value")
     if isinstance(value, str) and not _is_storable(value):
         raise InvalidError(
             "text holds a NUL or a lone surrogate, which is no text",
