@@ -182,7 +182,9 @@ def diff(*, old: SetVersion, new: str, as_json: bool) -> None:  # numpydoc ignor
     NEW is a version's number or label, `newest` or `now`. Ends with 0 if they are the
     same, with 1 if they are not, and with 2 if that could not be told.
     """
-    new = new.rpartition("@")[2]
+    name, at, new = new.removeprefix("set:").rpartition("@")
+    if at and name != old.name:
+        raise click.UsageError(f"only versions of {old.name} can be compared with it")
     with connected(failed=UNTOLD) as connection:
         answer = connection.get(f"{old.path}/diff", {"to": new}).json()
     head = f"{old.name}@{old.version} -> {new}: {text.counts(answer)}"

@@ -118,7 +118,7 @@ async def test_nightly_job_sees_what_changed_and_rewrites_its_list(
         assert (await run.json("diff", "bad", code=1))["added_count"] == 1
         tried = await run("build", "bad", "--dry-run")
         assert "would be made, 1 added" in tried.stdout
-        assert (await run("diff", "bad@1", "newest")).exit_code == 0
+        assert (await run("diff", "bad@1", "bad@newest")).exit_code == 0
 
         built = await run.json("build", "bad", "--reason", "nightly", "--parent", "1")
         assert (built["written"], built["version"]["version"]) == (True, 2)
@@ -206,6 +206,7 @@ async def test_failures_are_no_changes(database_url: str) -> None:
     [
         ("diff", "@3"),
         ("diff", "bad@"),
+        ("diff", "bad@1", "good@2"),
         ("download",),
         ("download", "bad", "--json"),
         ("download", "bad", "-o", "list.txt"),
