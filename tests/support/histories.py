@@ -9,7 +9,7 @@ from uuid import UUID
 
 from hypothesis import strategies as st
 
-from annolog.domain import messages, records
+from annolog.domain import dataids, messages, records
 from annolog.domain.entries import (
     Alias,
     AnyEntry,
@@ -20,6 +20,7 @@ from annolog.domain.entries import (
 )
 from annolog.domain.flags import voter_of
 from annolog.domain.records import Origin, Record, Sender
+from annolog.domain.setrecords import list_of, version_key
 
 BEGUN = datetime(2026, 11, 19, tzinfo=UTC)
 KEYS = (
@@ -71,7 +72,7 @@ def steps(most: int = 30) -> st.SearchStrategy[list[Step]]:
         + ["edit"] * 6
         + ["retract", "restore"]
         + ["review"] * 4
-        + ["again", "redact", "fact", "visit", "checked"]
+        + ["again", "redact", "fact", "visit", "checked", "set", "about set"]
         + ["entry"] * 3
     )
     number = st.integers(0, 400)
@@ -157,6 +158,10 @@ class _Scribe:
                     },
                     "ada",
                 )
+            case "set":
+                self._set_version(step)
+            case "about set":
+                self._about_set(step)
             case "entry":
                 entry = ENTRIES[step.which % len(ENTRIES)]
                 kind = {
@@ -169,6 +174,72 @@ class _Scribe:
                 self._seal(kind, fields, "ada")
             case _:
                 pass
+
+    def _set_version(self, step: Step) -> None:
+        data_ids: list[dict[str, int | str | None]] = [
+            {"instrument": "LSSTCam", "exposure": 2026111900001 + n}
+            for n in range(step.how % 4)
+        ]
+        values = [{"comment": f"c{step.which % 2}"}] * len(data_ids)
+        rows = dataids.table(
+            ["instrument", "exposure"],
+            ["comment"],
+            zip(data_ids, values, strict=True),
+        )
+        digest = dataids.digest(rows)
+        list_id, body = list_of(rows)
+        if list_id not in self._lists:
+            self._lists.add(list_id)
+            number = len(self.records) + 1
+            self.records.append(
+                records.Record.of_content(list_id, "set_rows", _ORIGIN, number, body)
+            )
+        version = 1 + step.which % 3
+        self._seal(
+            "set_version",
+            {
+                "operation": "create",
+                "subject": version_key("bad", version, digest),
+                "instruments": ["LSSTCam"],
+                "days": [],
+                "name": "bad",
+                "version": version,
+                "digest": digest.hex(),
+                "list_id": str(list_id),
+                "row_count": len(data_ids),
+                "dimensions": list(rows.dimensions),
+                "columns": list(rows.columns),
+                "instrument": None,
+                "reason": "because",
+                "recipe": None,
+                "as_of": None,
+            },
+            "ada",
+        )
+
+    def _about_set(self, step: Step) -> None:
+        common = {"name": "bad", "instruments": [], "days": [], "reason": "so"}
+        subject = version_key("bad", 1 + step.which % 3, b"\x1f" * 32)
+        kinds: tuple[tuple[str, dict[str, Any]], ...] = (
+            ("set_release", {"operation": "release", "label": "DRP1"}),
+            ("set_release", {"operation": "withdraw", "label": "DRP1"}),
+            ("set_access", {"operation": "share", "owner": "ada", "editors": ["bob"]}),
+            (
+                "set_drift",
+                {
+                    "operation": "drift",
+                    "version": 1,
+                    "label": "DRP1",
+                    "as_of": step.how,
+                    "added": 1,
+                    "dropped": 0,
+                    "changed": 0,
+                    "digest": "1f",
+                },
+            ),
+        )
+        kind, fields = kinds[step.how % len(kinds)]
+        self._seal(kind, {**common, "subject": subject, **fields}, "ada")
 
     def _new_id(self) -> UUID:
         # Not in the order of birth: ids decide between equal clocks.

@@ -30,6 +30,7 @@ from annolog.domain.ledger import (
 )
 from annolog.domain.messages import Message, row_of, told_by
 from annolog.domain.records import Origin, Record
+from annolog.domain.setrecords import SET_KINDS, view_row
 from annolog.domain.targets import TargetColumns, columns, parse_key
 from annolog.domain.views import Views
 from annolog.domain.vocabulary import Vocabulary
@@ -303,6 +304,9 @@ class Memory:
             if record.kind == "checked":
                 row = views.checked_row(record.fields())
                 found.checked[str(record.record_id)] = row
+            elif record.kind in SET_KINDS:
+                name, said = view_row(record, record.fields())
+                getattr(found, name)[str(record.record_id)] = said
         for revision_id, by in sorted(self.redactions):
             named = found.redactions.setdefault(str(revision_id), {"by": []})
             named["by"].append(str(by))

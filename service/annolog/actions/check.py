@@ -9,7 +9,7 @@ import msgspec
 
 from annolog.domain import views
 from annolog.domain.instruments import Instruments
-from annolog.domain.records import REDACTED_FIELDS, Record
+from annolog.domain.records import CONTENT_KINDS, REDACTED_FIELDS, Record
 from annolog.domain.views import Gathered, Views
 from annolog.storage import changes, check, entries, refresh
 from annolog.storage.database import Connection
@@ -143,7 +143,7 @@ def _of_record(record: Record, redacted_by: UUID | None) -> list[Fault]:
             sentences.append("its body does not have its hash")
     elif any(body.get(name, left) != left for name, left in REDACTED_FIELDS.items()):
         sentences.append("it was redacted and still has words")
-    if record.kind != "target_list":
+    if record.kind not in CONTENT_KINDS:
         stored = (
             str(record.record_id),
             record.kind,

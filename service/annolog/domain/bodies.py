@@ -197,6 +197,74 @@ class CheckedRecord(PlacedRecord):
     revokes: UUID | None = Field(description="The mark that is taken back, if any.")
 
 
+class SetVersionRecord(PlacedRecord):
+    """A version of a data-ID set; its rows are the record `list_id`."""
+
+    name: str = Field(description="The set.", examples=["DRP1-bad"])
+    version: int = Field(description="Number of the version, from 1 on.")
+    digest: str = Field(
+        description="SHA-256 of dimensions, columns and rows, in hexadecimal."
+    )
+    list_id: UUID = Field(description="The record that holds its rows.")
+    row_count: int = Field(description="How many rows it has.")
+    dimensions: list[str] = Field(description="Names of its dimensions.")
+    columns: list[str] = Field(description="Names of its further columns.")
+    instrument: str | None = Field(
+        None,
+        description="The instrument of all rows, where files leave its column out.",
+    )
+    reason: str = Field(description="Why it was made.")
+    recipe: dict[str, Any] | None = Field(
+        None, description="What it was built from; null for an upload."
+    )
+    as_of: int | None = Field(
+        None,
+        description="Change number, at the site of origin, as of which it was built.",
+    )
+
+
+class SetRowsRecord(_Body):
+    """Rows of data-ID sets, named by their content; versions share them."""
+
+    kind: str = Field(description="`set_rows`.")
+    list_id: UUID = Field(description="These rows.")
+    dimensions: list[str] = Field(description="Names of the dimensions.")
+    columns: list[str] = Field(description="Names of the further columns.")
+    rows: list[list[Any]] = Field(
+        description="Values of dimensions, then of columns; sorted by data ID."
+    )
+
+
+class SetReleaseRecord(PlacedRecord):
+    """That a version of a data-ID set is released, or is no longer."""
+
+    name: str = Field(description="The set.")
+    label: str = Field(description="Under which label.", examples=["DRP1"])
+    reason: str = Field(description="Why.")
+
+
+class SetAccessRecord(PlacedRecord):
+    """Who owns a data-ID set and who may edit it; the latest holds."""
+
+    name: str = Field(description="The set.")
+    owner: str = Field(description="Whose it is.")
+    editors: list[str] = Field(description="Who may make versions, too.")
+    reason: str = Field(description="Why.")
+
+
+class SetDriftRecord(PlacedRecord):
+    """That the recipe of a released version began to give other rows, or ceased to."""
+
+    name: str = Field(description="The set.")
+    version: int = Field(description="Number of the version.")
+    label: str = Field(description="Label of its release.")
+    as_of: int = Field(description="Change number as of which this was seen.")
+    added: int = Field(description="Rows that the recipe would give beside its own.")
+    dropped: int = Field(description="Own rows that it would not give.")
+    changed: int = Field(description="Own rows that it would give with other values.")
+    digest: str = Field(description="SHA-256 of what the recipe gave, in hexadecimal.")
+
+
 class EntryRecord(RecordHead):
     """An entry of the vocabulary: the latest of a kind and key holds."""
 
@@ -223,6 +291,11 @@ RECORDS: Mapping[str, type[BaseModel]] = MappingProxyType(
         "visit": VisitRecord,
         "checked": CheckedRecord,
         "target_list": ListRecord,
+        "set_version": SetVersionRecord,
+        "set_rows": SetRowsRecord,
+        "set_release": SetReleaseRecord,
+        "set_access": SetAccessRecord,
+        "set_drift": SetDriftRecord,
         **dict.fromkeys(ENTRY_KINDS, EntryRecord),
     }
 )

@@ -34,6 +34,7 @@ from annolog.domain.ledger import (
 from annolog.domain.messages import Message, before_and_after
 from annolog.domain.plans import Plan, plan_of
 from annolog.domain.records import ENTRY_KINDS, Origin, Record, blank
+from annolog.domain.setrecords import ROWS, SET_KINDS, of_record
 
 _T = TypeVar("_T", str, int)
 
@@ -205,6 +206,29 @@ class Book(Holdings):
             days=days,
         )
 
+    def enter_rows(self, record: Record, fields: Mapping[str, Any]) -> None:
+        """Enter the rows of versions of data-ID sets, unless they are here already."""
+        own = record.record_id
+        self.require(Wants(records=frozenset({own})))
+        if own not in self.known_records:
+            self.weigh(len(fields["rows"]))
+            self._enter(record, "create", str(own), (), fields=fields)
+            self.known_records.add(own)
+
+    def enter_of_set(self, record: Record, fields: Mapping[str, Any]) -> None:
+        """Enter a version of a data-ID set, or what is said of one."""
+        self.enter_other(
+            record,
+            fields["operation"],
+            fields["subject"],
+            fields,
+            instruments=tuple(fields["instruments"]),
+            days=tuple(fields["days"]),
+        )
+        said, held = of_record(record, fields), self.sets.get(fields["name"])
+        if said is not None and held is not None:
+            self.sets[held.name] = held.plus(said)
+
     def enter_redaction(self, record: Record, fields: Mapping[str, Any]) -> None:
         """Enter a redaction and blank what it names, also what has yet to come."""
         ids = [UUID(one) for one in fields["revisions"]]
@@ -259,6 +283,10 @@ class Book(Holdings):
             self.enter_fact(record, fact_from_record(fields), fields)
         elif record.kind == "redaction":
             self.enter_redaction(record, fields)
+        elif record.kind == ROWS:
+            self.enter_rows(record, fields)
+        elif record.kind in SET_KINDS:
+            self.enter_of_set(record, fields)
         else:
             self.enter_other(
                 record,

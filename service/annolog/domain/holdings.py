@@ -23,6 +23,7 @@ from annolog.domain.ledger import (
     state_of,
     version_of,
 )
+from annolog.domain.setrecords import HeldSet
 from annolog.domain.vocabulary import Vocabulary
 
 
@@ -48,6 +49,7 @@ class Holdings:
         self.members: dict[int, dict[str, Place]] = {}
         self.known_records: set[UUID] = set()
         self.known_lists: set[UUID] = set()
+        self.sets: dict[str, HeldSet] = {}
         self._standing: dict[int, dict[tuple[UUID, str], Standing]] = {}
         self._named = 0
         self._seen_annotations: set[UUID] = set()
@@ -163,6 +165,15 @@ class Holdings:
         """Tell about how many targets there are to be worked through."""
         return max(len(self.places), self._named)
 
+    def weigh(self, rows: int) -> None:
+        """Count rows that are worked through like targets."""
+        self._named += rows
+
+    def load_sets(self, sets: Iterable[HeldSet]) -> None:
+        """Take in all but the rows of data-ID sets, also of those that have nothing."""
+        for one in sets:
+            self.sets.setdefault(one.name, one)
+
     def require(self, wants: Wants) -> None:
         """Make sure that all this is loaded.
 
@@ -175,8 +186,9 @@ class Holdings:
         keys = wants.keys.difference(self.places)
         facts = wants.facts - self._seen_facts
         records = wants.records - self._seen_records
-        if annotations or keys or facts or records:
-            raise NeedMore(Wants(annotations, keys, facts, records))
+        sets = wants.sets.difference(self.sets)
+        if annotations or keys or facts or records or sets:
+            raise NeedMore(Wants(annotations, keys, facts, records, sets))
 
     def is_told_of(self, key: str, obs_id: str) -> bool:
         """Tell whether somebody told of an exposure, under this name or without one.

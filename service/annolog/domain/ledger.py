@@ -51,12 +51,15 @@ class Wants(msgspec.Struct, frozen=True):
         Exposures whose facts are wanted.
     records
         Records of which it matters whether they are here.
+    sets
+        Names of data-ID sets of which all but the rows is wanted.
     """
 
     annotations: frozenset[UUID] = frozenset()
     keys: frozenset[str] = frozenset()
     facts: frozenset[str] = frozenset()
     records: frozenset[UUID] = frozenset()
+    sets: frozenset[str] = frozenset()
 
     def __or__(self, other: "Wants") -> "Wants":
         """Want both."""
@@ -65,6 +68,7 @@ class Wants(msgspec.Struct, frozen=True):
             self.keys | other.keys,
             self.facts | other.facts,
             self.records | other.records,
+            self.sets | other.sets,
         )
 
     @classmethod
@@ -76,11 +80,14 @@ class Wants(msgspec.Struct, frozen=True):
             frozenset().union(*(one.keys for one in each)),
             frozenset().union(*(one.facts for one in each)),
             frozenset().union(*(one.records for one in each)),
+            frozenset().union(*(one.sets for one in each)),
         )
 
     def __bool__(self) -> bool:
         """Tell whether anything is wanted."""
-        return bool(self.annotations or self.keys or self.facts or self.records)
+        return bool(
+            self.annotations or self.keys or self.facts or self.records or self.sets
+        )
 
 
 @dataclass(frozen=True, slots=True)

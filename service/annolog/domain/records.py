@@ -40,6 +40,10 @@ REDACTED_FIELDS = {"text": "", "urls": [], "reason": ""}
 """What a redaction blanks, and what it leaves there."""
 
 
+CONTENT_KINDS = frozenset({"target_list", "set_rows"})
+"""Kinds of records that are named by their content: they have no author and no clock."""
+
+
 _canonical = msgspec.json.Encoder(order="deterministic")
 
 
@@ -90,6 +94,29 @@ class Record:
     _members: Mapping[str, Any] | None = field(
         default=None, init=False, compare=False, repr=False
     )
+
+    @classmethod
+    def of_content(
+        cls, record_id: UUID, kind: str, origin: "Origin", number: int, body: bytes
+    ) -> "Record":
+        """Make a record that is named by its content.
+
+        Parameters
+        ----------
+        record_id
+            Its name, made of its content.
+        kind
+            One of `CONTENT_KINDS`.
+        origin
+            This site and incarnation.
+        number
+            The change number that it gets here.
+        body
+            Canonical JSON.
+        """
+        site_id, life = origin.site_id, origin.incarnation
+        hash_ = hashlib.sha256(body).digest()
+        return cls(record_id, kind, 0, site_id, life, number, body, hash_)
 
     def fields(self) -> Mapping[str, Any]:
         """Read the body; the same values may be given more than once."""
@@ -273,16 +300,7 @@ def list_record(list_id: UUID, keys: bytes, origin: Origin, number: int) -> Reco
         + keys
         + b',"kind":"target_list","list_id":"%s"}' % (str(list_id).encode())
     )
-    return Record(
-        list_id,
-        "target_list",
-        0,
-        origin.site_id,
-        origin.incarnation,
-        number,
-        body,
-        hashlib.sha256(body).digest(),
-    )
+    return Record.of_content(list_id, "target_list", origin, number, body)
 
 
 def revision_id(moment: datetime, random_bits: int) -> UUID:

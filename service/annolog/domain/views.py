@@ -30,6 +30,7 @@ from annolog.domain.ledger import (
 )
 from annolog.domain.messages import MessageRow, messages, row_of, told_by
 from annolog.domain.records import ENTRY_KINDS, Record, canonical
+from annolog.domain.setrecords import SET_KINDS, view_row
 from annolog.domain.tags import findable
 from annolog.domain.targets import TargetColumns, columns, parse_key
 from annolog.domain.vocabulary import Vocabulary
@@ -64,6 +65,10 @@ class Views:
         What each visit is made of, by key.
     checked
         Who looked at what, by record id.
+    set_rows, set_versions
+        What rows of data-ID sets name, by list id; and their versions, by record id.
+    set_releases, set_accesses, set_drifts
+        What was said of versions and sets, by record id.
     redactions
         Redactions of each revision, also of those that have yet to come.
     redacted
@@ -88,6 +93,11 @@ class Views:
     entries: Rows = field(default_factory=dict)
     visits: Rows = field(default_factory=dict)
     checked: Rows = field(default_factory=dict)
+    set_rows: Rows = field(default_factory=dict)
+    set_versions: Rows = field(default_factory=dict)
+    set_releases: Rows = field(default_factory=dict)
+    set_accesses: Rows = field(default_factory=dict)
+    set_drifts: Rows = field(default_factory=dict)
     redactions: Rows = field(default_factory=dict)
     redacted: Rows = field(default_factory=dict)
     lists: Rows = field(default_factory=dict)
@@ -249,6 +259,10 @@ class Gathered:
                 self._visits[body["subject"]] = max(mine, before)
         elif record.kind == "checked":
             self._found.checked[name] = checked_row(body)
+        elif record.kind in SET_KINDS:
+            view, row = view_row(record, body)
+            rows: Rows = getattr(self._found, view)
+            rows[name] = row
 
     def views(self) -> Views:
         """Work out the views of all that was added."""

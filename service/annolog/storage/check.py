@@ -261,6 +261,49 @@ _VIEWS: tuple[
         _by("record_id"),
     ),
     (
+        "set_rows",
+        """
+        select l.list_id, l.dimensions, l.columns,
+               array(select m.key from set_member m where m.list_id = l.list_id
+                      order by m.place) as keys
+          from set_rows l
+        """,
+        _by("list_id"),
+    ),
+    (
+        "set_versions",
+        """
+        select record_id, subject, name, author, clock, version,
+               encode(digest, 'hex') as digest, list_id, row_count, as_of
+          from set_version
+        """,
+        _by("record_id"),
+    ),
+    (
+        "set_releases",
+        """
+        select record_id, subject, name, author, clock, label, operation
+          from set_release
+        """,
+        _by("record_id"),
+    ),
+    (
+        "set_accesses",
+        """
+        select record_id, subject, name, author, clock, owner, editors
+          from set_access
+        """,
+        _by("record_id"),
+    ),
+    (
+        "set_drifts",
+        """
+        select record_id, subject, name, author, clock, operation, as_of
+          from set_drift
+        """,
+        _by("record_id"),
+    ),
+    (
         "redactions",
         """
         select revision_id, array_agg(record_id::text order by record_id) as by

@@ -37,7 +37,7 @@ Greeting: TypeAlias = Callable[
 ]
 """Meets each new connection of a pool before it is lent."""
 
-SCHEMA = "0003"
+SCHEMA = "0004"
 """The migration that this code needs; a test holds it equal to the newest one."""
 
 OLDEST_SERVER = 15

@@ -413,6 +413,95 @@ checked = Table(
     comment="who looked at which part of a night, for what",
 )
 
+set_version = Table(
+    "set_version",
+    metadata,
+    Column("record_id", Uuid, primary_key=True),
+    Column("subject", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("list_id", Uuid, nullable=False),
+    Column("row_count", Integer, nullable=False),
+    Column("as_of", BigInteger),
+    Column("author", Text, nullable=False),
+    Column("author_kind", Text, nullable=False),
+    Column("clock", BigInteger, nullable=False),
+    Column("created_at", MOMENT, nullable=False),
+    Column("number", BigInteger, nullable=False),
+    Index("set_version_name", "name", "version"),
+    Index("set_version_subject", "subject"),
+    Index("set_version_list", "list_id"),
+    comment="one row a version of a data-ID set; the rest is in its record",
+)
+
+set_rows = Table(
+    "set_rows",
+    metadata,
+    Column("list_id", Uuid, primary_key=True),
+    Column("dimensions", ARRAY(Text), nullable=False),
+    Column("columns", ARRAY(Text), nullable=False),
+    comment="one row a list of rows, named by its content; the rows are in its record",
+)
+
+set_member = Table(
+    "set_member",
+    metadata,
+    Column("list_id", Uuid, nullable=False),
+    Column("place", Integer, nullable=False, comment="from 0 on, by data ID"),
+    Column("key", Text, nullable=False),
+    PrimaryKeyConstraint("list_id", "place"),
+    Index("set_member_key", "key", "list_id"),
+    comment="which targets the rows of data-ID sets name",
+)
+
+set_release = Table(
+    "set_release",
+    metadata,
+    Column("record_id", Uuid, primary_key=True),
+    Column("subject", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("label", Text, nullable=False),
+    Column("operation", Text, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("clock", BigInteger, nullable=False),
+    Column("created_at", MOMENT, nullable=False),
+    Column("number", BigInteger, nullable=False),
+    Index("set_release_name", "name"),
+    comment="which versions were released; the latest of a version holds",
+)
+
+set_access = Table(
+    "set_access",
+    metadata,
+    Column("record_id", Uuid, primary_key=True),
+    Column("subject", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("editors", ARRAY(Text), nullable=False),
+    Column("author", Text, nullable=False),
+    Column("clock", BigInteger, nullable=False),
+    Column("number", BigInteger, nullable=False),
+    Index("set_access_name", "name"),
+    comment="who owns a data-ID set and who may edit it; the latest holds",
+)
+
+set_drift = Table(
+    "set_drift",
+    metadata,
+    Column("record_id", Uuid, primary_key=True),
+    Column("subject", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("operation", Text, nullable=False),
+    Column("as_of", BigInteger, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("clock", BigInteger, nullable=False),
+    Column("created_at", MOMENT, nullable=False),
+    Column("number", BigInteger, nullable=False),
+    Index("set_drift_name", "name"),
+    comment="which released versions began to drift; the latest of a version holds",
+)
+
 redaction = Table(
     "redaction",
     metadata,

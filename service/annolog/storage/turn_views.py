@@ -15,6 +15,8 @@ from annolog.domain.book import Book
 from annolog.domain.history import Version
 from annolog.domain.instruments import Instruments
 from annolog.domain.ledger import Entered, Place
+from annolog.domain.setrecords import SET_KINDS
+from annolog.storage import dataids
 from annolog.storage.database import Connection
 from annolog.storage.large import worked_out
 from annolog.storage.turn_rows import created_at, optional_id
@@ -292,6 +294,8 @@ async def write_others(conn: Connection, book: Book) -> None:
             )
         elif kind == "visit":
             await _write_visit(conn, entered)
+        elif kind in SET_KINDS:
+            await dataids.write(conn, entered)
 
 
 async def _write_visit(conn: Connection, entered: Entered) -> None:
