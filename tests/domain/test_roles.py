@@ -65,6 +65,10 @@ EXPECTED: dict[Action, tuple[str, str, str]] = {
     Action.CREATE: ("author bot curator importer admin",) * 3,
     Action.ANNOUNCE: ("author bot curator importer admin",) * 3,
     Action.CHECK: ("author bot curator importer admin",) * 3,
+    # Who keeps a set is a question of its own; here there is none yet.
+    Action.PUBLISH: ("author bot curator importer admin",) * 3,
+    Action.SHARE: ("author bot curator importer admin",) * 3,
+    Action.RELEASE: ("curator admin",) * 3,
     Action.EDIT: ("author bot curator importer admin", "", ""),
     Action.RETRACT: (
         "author bot curator importer admin",
@@ -208,3 +212,20 @@ def test_user_names_that_deceive_are_refused(name: str) -> None:
     with pytest.raises(InvalidError) as refused:
         user_name(name, "#X-Annolog-User")
     assert refused.value.problems[0].pointer == "#X-Annolog-User"
+
+
+def test_sets_are_for_those_who_keep_them_and_for_curators() -> None:
+    kept = Subject(keepers=frozenset({"bea", "donuts"}))
+    for action in (Action.PUBLISH, Action.SHARE):
+        assert allowed(an_actor(user="bea"), action, kept) is True
+        assert allowed(an_actor(Role.BOT, "donuts", "bot"), action, kept) is True
+        assert allowed(an_actor(Role.CURATOR), action, kept) is True
+        refusal = allowed(an_actor(), action, kept)
+        assert isinstance(refusal, str)
+        assert "bea, donuts" in refusal
+        assert allowed(an_actor(Role.VIEWER, user="bea"), action, kept) is not True
+
+
+def test_no_program_releases_a_set() -> None:
+    bot = an_actor(Role.CURATOR, "donuts", "bot")
+    assert allowed(bot, Action.RELEASE) == "is for people only"

@@ -100,7 +100,7 @@ class _Scribe:
         self._count = 0
         self._parents: dict[str | None, dict[str, Any]] = {}
 
-    def take(self, step: Step) -> None:  # noqa: C901 - one case a kind of step
+    def take(self, step: Step) -> None:  # noqa: C901, PLR0912 - one case a kind of step
         self._clock += step.pause
         match step.what:
             case "create":
@@ -192,7 +192,7 @@ class _Scribe:
             self._lists.add(list_id)
             number = len(self.records) + 1
             self.records.append(
-                records.Record.of_content(list_id, "set_rows", _ORIGIN, number, body)
+                Record.unplaced(list_id, "set_rows", body).placed(_ORIGIN, number)
             )
         version = 1 + step.which % 3
         self._seal(

@@ -36,7 +36,7 @@ from annolog.domain.targets import (
     columns,
     parse_key,
 )
-from annolog.storage import targets
+from annolog.storage import dataids, targets
 from annolog.storage.database import Pool, begin, reading
 from annolog.storage.large import MANY, worked_out
 
@@ -264,15 +264,19 @@ class Resolver:
             for _, _, n in parsed
             if isinstance(n, ObsIdName)
         }
+        sets = {place for _, _, n in parsed if (place := _set_of(n)) is not None}
         by_seq: Mapping[tuple[str, int, int], list[targets.Seen]] = {}
         by_name: Mapping[tuple[str, str], list[str]] = {}
-        if seqs or obs_ids:
+        by_version: Mapping[tuple[str, int], list[tuple[str, bytes]]] = {}
+        if seqs or obs_ids or sets:
             async with reading(self._reads) as connection:
                 if seqs:
                     by_seq = await targets.by_seq_nums(connection, seqs)
                 if obs_ids:
                     by_name = await targets.by_obs_ids(connection, obs_ids)
-        known = _LookedUp(by_seq, by_name)
+                if sets:
+                    by_version = await dataids.by_numbers(connection, sets)
+        known = _LookedUp(by_seq, by_name, by_version)
         return await worked_out(len(parsed), _found, parsed, known, found)
 
     async def _range(
@@ -365,6 +369,7 @@ class _LookedUp:
 
     by_seq: Mapping[tuple[str, int, int], list[targets.Seen]]
     by_name: Mapping[tuple[str, str], list[str]]
+    by_version: Mapping[tuple[str, int], list[tuple[str, bytes]]]
 
 
 def _parsed(
@@ -409,9 +414,7 @@ def _key_of(
     """Give the key that a name means; None, and a problem, where it means none."""
     match name:
         case Named(target=SetTarget()) | SetName():
-            reason = "data-ID sets cannot be annotated yet"
-            found.problems.append(Problem(at, text, reason, "sets_not_available"))
-            return None
+            return _key_of_set(name, at, text, known, found)
         case Named():
             if name.obs_id is not None:
                 found.obs_ids += _obs_id_of(name)
@@ -427,6 +430,39 @@ def _key_of(
             return None
         case ObsIdName():
             return _key_of_obs_id(name, at, text, known, found)
+
+
+def _set_of(name: Name) -> tuple[str, int] | None:
+    """Give the set and the number where a name is that of a version."""
+    match name:
+        case Named(target=SetTarget(own, version)) | SetName(own, version):
+            return own, version
+        case _:
+            return None
+
+
+def _key_of_set(
+    name: Name, at: str, text: str, known: _LookedUp, found: Resolution
+) -> str | None:
+    """Give the key of the one version that is meant, by its number or digest too."""
+    place = _set_of(name)
+    wanted = ""
+    match name:
+        case Named(target=SetTarget(digest=str(digest))):
+            wanted = digest
+        case _:
+            pass
+    there = known.by_version.get(place, []) if place is not None else []
+    keys = [key for key, digest in there if digest.hex().upper().startswith(wanted)]
+    if len(keys) == 1:
+        return keys[0]
+    if keys:
+        found.problems.append(_ambiguous(at, text, keys))
+        found.candidates[text] = keys
+        return None
+    reason = f"no version of a data-ID set is known as {text[:100]!r}"
+    found.problems.append(Problem(at, text, reason, "unknown"))
+    return None
 
 
 def _key_of_obs_id(

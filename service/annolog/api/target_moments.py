@@ -17,6 +17,7 @@ from annolog.domain.targets import (
     DetectorTarget,
     GapTarget,
     NightTarget,
+    SetTarget,
     columns,
     parse_key,
 )
@@ -214,6 +215,8 @@ async def require_known(
         It was neither announced nor spoken of; names what is near.
     """
     target = parse_key(found.key)
+    if isinstance(target, SetTarget):
+        return  # its name led here: it is there
     keys = {found.key, *(one.key for one in found.members)}
     if isinstance(target, DetectorTarget | GapTarget) and target.exposure is not None:
         keys.add(target.exposure.key)

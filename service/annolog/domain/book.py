@@ -216,7 +216,10 @@ class Book(Holdings):
             self.known_records.add(own)
 
     def enter_of_set(self, record: Record, fields: Mapping[str, Any]) -> None:
-        """Enter a version of a data-ID set, or what is said of one."""
+        """Enter any record of a data-ID set: rows, a version, what is said of one."""
+        if record.kind == ROWS:
+            self.enter_rows(record, fields)
+            return
         self.enter_other(
             record,
             fields["operation"],
@@ -283,8 +286,6 @@ class Book(Holdings):
             self.enter_fact(record, fact_from_record(fields), fields)
         elif record.kind == "redaction":
             self.enter_redaction(record, fields)
-        elif record.kind == ROWS:
-            self.enter_rows(record, fields)
         elif record.kind in SET_KINDS:
             self.enter_of_set(record, fields)
         else:

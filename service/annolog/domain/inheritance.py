@@ -47,7 +47,7 @@ class Step(NamedTuple):
     target: str
     """Key of the target that it reaches."""
     relation: str
-    """How the two belong together: `visit`, `exposure`, `detector`, `night`."""
+    """How the two belong together: `visit`, `exposure`, `detector`, `night`, `set`."""
     direction: Direction
     """Down to a part or up to a whole."""
     words_only: bool = False
@@ -111,6 +111,9 @@ class Relations:
         what has no time holds.
     nights
         day_obs of each exposure by key.
+    sets_of
+        Keys of the versions of data-ID sets that a target is a member of, by its key;
+        those of which nothing was said may be left out.
     instruments
         Known instruments: nights of declared parts hold for all of their instruments.
     """
@@ -119,6 +122,7 @@ class Relations:
     exposures_of: Mapping[str, Iterable[str]] = field(default_factory=dict)
     spans: Mapping[str, Span] = field(default_factory=dict)
     nights: Mapping[str, int] = field(default_factory=dict)
+    sets_of: Mapping[str, Iterable[str]] = field(default_factory=dict)
     instruments: Instruments = field(default_factory=lambda: Instruments(()))
 
 
@@ -138,6 +142,8 @@ def steps_into(target: Target, relations: Relations) -> Iterator[Step]:
         Those down from wholes and those up from parts.
     """
     key = target.key
+    for version in sorted(set(relations.sets_of.get(key, ()))):
+        yield Step(version, key, "set", Direction.DOWN)
     match target:
         case ExposureTarget():
             for visit in sorted(set(relations.visits_of.get(key, ()))):
@@ -153,7 +159,7 @@ def steps_into(target: Target, relations: Relations) -> Iterator[Step]:
             for exposure in sorted(set(relations.exposures_of.get(key, ()))):
                 yield Step(exposure, key, "visit", Direction.UP)
         case _:
-            # Datasets and sets get their steps with provenance; the others stand alone.
+            # Datasets get their steps with provenance; the others stand alone.
             return
 
 

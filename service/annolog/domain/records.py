@@ -7,7 +7,7 @@ body as first said and stays when a redaction blanks the body.
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -41,7 +41,7 @@ REDACTED_FIELDS = {"text": "", "urls": [], "reason": ""}
 
 
 CONTENT_KINDS = frozenset({"target_list", "set_rows"})
-"""Kinds of records that are named by their content: they have no author and no clock."""
+"""Kinds of records that are named by their content, with neither author nor clock."""
 
 
 _canonical = msgspec.json.Encoder(order="deterministic")
@@ -96,10 +96,8 @@ class Record:
     )
 
     @classmethod
-    def of_content(
-        cls, record_id: UUID, kind: str, origin: "Origin", number: int, body: bytes
-    ) -> "Record":
-        """Make a record that is named by its content.
+    def unplaced(cls, record_id: UUID, kind: str, body: bytes) -> "Record":
+        """Make a record that is named by its content, before it has a place in a log.
 
         Parameters
         ----------
@@ -107,16 +105,17 @@ class Record:
             Its name, made of its content.
         kind
             One of `CONTENT_KINDS`.
-        origin
-            This site and incarnation.
-        number
-            The change number that it gets here.
         body
             Canonical JSON.
         """
-        site_id, life = origin.site_id, origin.incarnation
-        hash_ = hashlib.sha256(body).digest()
-        return cls(record_id, kind, 0, site_id, life, number, body, hash_)
+        return cls(record_id, kind, 0, "", "", 0, body, hashlib.sha256(body).digest())
+
+    def placed(self, origin: "Origin", number: int) -> "Record":
+        """Give it a place in a log: a site's, and the change number there."""
+        life = origin.incarnation
+        return replace(
+            self, site_id=origin.site_id, incarnation=life, origin_number=number
+        )
 
     def fields(self) -> Mapping[str, Any]:
         """Read the body; the same values may be given more than once."""
@@ -300,7 +299,7 @@ def list_record(list_id: UUID, keys: bytes, origin: Origin, number: int) -> Reco
         + keys
         + b',"kind":"target_list","list_id":"%s"}' % (str(list_id).encode())
     )
-    return Record.of_content(list_id, "target_list", origin, number, body)
+    return Record.unplaced(list_id, "target_list", body).placed(origin, number)
 
 
 def revision_id(moment: datetime, random_bits: int) -> UUID:

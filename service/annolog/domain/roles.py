@@ -14,6 +14,9 @@ as far as permission asks. `allowed` answers with a reason, `require` raises it.
 | settle (a flag of rank curator) | curator, people only |
 | define (flags, tags, tag vocabularies, same_as) | curator, admin |
 | configure (instruments, policies, aliases) | admin |
+| publish (versions of a set) | author, bot: new sets and those they keep; curator |
+| share (owner and editors of a set) | its owner; curator |
+| release (a version of a set) | curator, people only |
 | redact | admin |
 | import (set author and time) | importer |
 | administer (tokens) | admin |
@@ -69,6 +72,9 @@ class Action(StrEnum):
     CHECK = "check"
     DEFINE = "define"
     CONFIGURE = "configure"
+    PUBLISH = "publish"
+    SHARE = "share"
+    RELEASE = "release"
     REDACT = "redact"
     IMPORT = "import"
     ADMINISTER = "administer"
@@ -168,11 +174,14 @@ class Subject:
     instruments
         Instruments of all targets that are written about; None among them stands
         for targets without an instrument.
+    keepers
+        Users who keep a data-ID set; None where there is no such set yet.
     """
 
     author: str | None = None
     author_kind: str | None = None
     instruments: frozenset[str | None] = frozenset()
+    keepers: frozenset[str] | None = None
 
 
 NOTHING = Subject()
@@ -289,6 +298,15 @@ def _review(actor: Actor, subject: Subject) -> _Verdict:
     return _has(Role.AUTHOR, Role.CURATOR)(actor, subject)
 
 
+def _keep(actor: Actor, subject: Subject) -> _Verdict:
+    if Role.CURATOR in actor.roles or _write(actor, subject) is not True:
+        return _write(actor, subject)
+    if subject.keepers is None or actor.author in subject.keepers:
+        return True
+    keepers = ", ".join(sorted(subject.keepers))
+    return f"is open to those who keep this set ({keepers:.200}) and to curators"
+
+
 def _settle(actor: Actor, subject: Subject) -> _Verdict:
     if actor.kind == "bot":
         return "is for people only"
@@ -309,6 +327,9 @@ TABLE: Mapping[Action, Callable[[Actor, Subject], _Verdict]] = MappingProxyType(
         Action.CHECK: _write,
         Action.DEFINE: _has(Role.CURATOR, Role.ADMIN),
         Action.CONFIGURE: _has(Role.ADMIN),
+        Action.PUBLISH: _keep,
+        Action.SHARE: _keep,
+        Action.RELEASE: _settle,
         Action.REDACT: _has(Role.ADMIN),
         Action.IMPORT: _has(Role.IMPORTER),
         Action.ADMINISTER: _has(Role.ADMIN),

@@ -5,7 +5,6 @@ the records, and everything else reads them, with the bodies where more is wante
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -15,11 +14,7 @@ from annolog.domain import times
 from annolog.domain.book import Book
 from annolog.domain.ledger import Entered
 from annolog.domain.setrecords import (
-    ACCESS,
-    DRIFT,
-    RELEASE,
     ROWS,
-    VERSION,
     Access,
     Drifted,
     Held,
@@ -29,7 +24,6 @@ from annolog.domain.setrecords import (
 )
 from annolog.storage.database import Connection
 from annolog.storage.large import worked_out
-from annolog.storage.standings import LATEST
 
 # ------------------------------------------------------------------ in the lane
 
@@ -63,9 +57,18 @@ async def held(conn: Connection, names: Iterable[str]) -> Mapping[str, HeldSet]:
         """,
         wanted,
     ):
-        *rest, name, body = r
-        recipe = msgspec.json.decode(body)["recipe"] if body else None
-        found[name] = found[name].plus(Held(*rest, recipe))
+        recipe = msgspec.json.decode(r["body"])["recipe"] if r["body"] else None
+        one = Held(
+            r["record_id"],
+            r["clock"],
+            r["version"],
+            r["subject"],
+            r["digest"],
+            r["author"],
+            r["author_kind"],
+            recipe,
+        )
+        found[r["name"]] = found[r["name"]].plus(one)
     for r in await conn.fetch(
         """
         select name, record_id, clock, owner, editors from set_access
@@ -73,8 +76,8 @@ async def held(conn: Connection, names: Iterable[str]) -> Mapping[str, HeldSet]:
         """,
         wanted,
     ):
-        one = Access(r["record_id"], r["clock"], r["owner"], tuple(r["editors"]))
-        found[r["name"]] = found[r["name"]].plus(one)
+        said = Access(r["record_id"], r["clock"], r["owner"], tuple(r["editors"]))
+        found[r["name"]] = found[r["name"]].plus(said)
     for r in await conn.fetch(
         """
         select name, record_id, clock, subject, label, operation = 'release' as holds
@@ -191,3 +194,253 @@ async def _write_rows(
         records=((list_id, place, key) for place, key in enumerate(keys)),
         columns=["list_id", "place", "key"],
     )
+
+
+# ------------------------------------------------------------------ read
+
+
+class VersionRow(NamedTuple):
+    """A version as it is shown.
+
+    Attributes
+    ----------
+    number
+        The change that brought it here.
+    body
+        Its record.
+    label
+        Label under which it is released; None if it is not.
+    drifts
+        Whether it was said last that it drifts.
+    """
+
+    number: int
+    body: bytes
+    label: str | None
+    drifts: bool
+
+
+_VERSION = """
+  select v.number, r.body,
+         case when l.operation = 'release' then l.label end as label,
+         coalesce(d.operation = 'drift', false) as drifts
+    from set_version v
+    join record r on r.record_id = v.record_id
+    left join lateral (
+      select label, operation from set_release
+       where name = v.name and subject = v.subject
+       order by clock desc, record_id desc limit 1) l on true
+    left join lateral (
+      select operation from set_drift
+       where name = v.name and subject = v.subject
+       order by clock desc, record_id desc limit 1) d on true
+"""
+
+
+async def versions(
+    conn: Connection, name: str, *, before: int | None = None, limit: int = 1_000
+) -> list[VersionRow]:
+    """List the versions of a set, the newest first.
+
+    Parameters
+    ----------
+    conn
+        A connection.
+    name
+        The set.
+    before
+        Only versions with a lesser number; None: from the newest on.
+    limit
+        At most so many.
+    """
+    rows = await conn.fetch(
+        _VERSION
+        + """
+         where v.name = $1 and ($2::integer is null or v.version < $2)
+         order by v.version desc, v.clock desc, v.record_id desc
+         limit $3
+        """,
+        name,
+        before,
+        limit,
+    )
+    return [VersionRow(*row) for row in rows]
+
+
+async def numbered(conn: Connection, name: str, version: int) -> list[VersionRow]:
+    """Read the versions of a set with one number; two sites may each have made one."""
+    rows = await conn.fetch(
+        _VERSION
+        + """
+         where v.name = $1 and v.version = $2
+         order by v.subject, v.clock, v.record_id
+        """,
+        name,
+        version,
+    )
+    return [VersionRow(*row) for row in rows]
+
+
+async def labelled(conn: Connection, name: str, label: str) -> list[VersionRow]:
+    """Read the versions of a set that are released under a label, the newest first."""
+    rows = await conn.fetch(
+        _VERSION
+        + """
+         where v.name = $1 and l.operation = 'release' and l.label = $2
+         order by v.version desc, v.clock desc, v.record_id desc
+        """,
+        name,
+        label,
+    )
+    return [VersionRow(*row) for row in rows]
+
+
+async def released(conn: Connection) -> list[VersionRow]:
+    """Read all versions that are released, by name and number."""
+    rows = await conn.fetch(
+        _VERSION
+        + """
+         where l.operation = 'release'
+         order by v.name, v.version, v.clock, v.record_id
+        """
+    )
+    return [VersionRow(*row) for row in rows]
+
+
+async def rows(conn: Connection, list_id: UUID) -> bytes | None:
+    """Read the record of rows; None where it has yet to come from its site."""
+    found: bytes | None = await conn.fetchval(
+        "select body from record where record_id = $1 and kind = 'set_rows'", list_id
+    )
+    return found
+
+
+class SetRow(NamedTuple):
+    """A set in the list of sets.
+
+    Attributes
+    ----------
+    name
+        Its name.
+    version, key, row_count
+        Its newest version.
+    versions
+        How many it has.
+    labels
+        Labels under which versions are released, sorted.
+    drifting
+        How many released versions drift.
+    """
+
+    name: str
+    version: int
+    key: str
+    row_count: int
+    versions: int
+    labels: Sequence[str]
+    drifting: int
+
+
+async def sets(
+    conn: Connection, *, after: str = "", limit: int = 1_000
+) -> list[SetRow]:
+    """List sets by name.
+
+    Parameters
+    ----------
+    conn
+        A connection.
+    after
+        Only names that sort after this one.
+    limit
+        At most so many.
+    """
+    found = await conn.fetch(
+        """
+        with named as (
+          select name, count(*) as versions from set_version
+           where name collate "C" > $1 group by name order by name collate "C" limit $2
+        )
+        select n.name, v.version, v.subject as key, v.row_count, n.versions,
+               array(select distinct l.label from (
+                       select distinct on (subject) subject, label, operation
+                         from set_release where name = n.name
+                        order by subject, clock desc, record_id desc) l
+                      where l.operation = 'release' order by l.label) as labels,
+               (select count(*) from (
+                  select distinct on (subject) operation from set_drift
+                   where name = n.name
+                   order by subject, clock desc, record_id desc) d
+                 where d.operation = 'drift') as drifting
+          from named n
+         cross join lateral (
+           select version, subject, row_count from set_version where name = n.name
+            order by version desc, clock desc, record_id desc limit 1) v
+         order by n.name collate "C"
+        """,
+        after,
+        limit,
+    )
+    return [SetRow(*row) for row in found]
+
+
+async def containing(
+    conn: Connection, keys: Sequence[str], *, limit: int = 1_000
+) -> list[tuple[str, VersionRow]]:
+    """List the versions in which targets are, the newest change first.
+
+    Parameters
+    ----------
+    conn
+        A connection.
+    keys
+        Keys of targets that are one; `data_id:...` where a data ID names no target.
+    limit
+        At most so many.
+
+    Returns
+    -------
+    list of tuple
+        The key that is a member, and the version.
+    """
+    found = await conn.fetch(
+        f"""
+        select m.key, w.* from (
+          select distinct key, list_id from set_member where key = any($1)) m
+         cross join lateral ({_VERSION} where v.list_id = m.list_id) w
+         order by w.number desc, m.key
+         limit $2
+        """,  # noqa: S608 - put together from constants
+        list(keys),
+        limit,
+    )
+    return [(key, VersionRow(*row)) for key, *row in found]
+
+
+async def by_numbers(
+    conn: Connection, places: Iterable[tuple[str, int]]
+) -> Mapping[tuple[str, int], list[tuple[str, bytes]]]:
+    """Look up versions by name and number.
+
+    Returns
+    -------
+    Mapping
+        For each that is known, key and digest of its versions, by key: two sites may
+        each have made one.
+    """
+    wanted = list(places)
+    found: dict[tuple[str, int], list[tuple[str, bytes]]] = {}
+    for row in await conn.fetch(
+        """
+        select distinct v.name, v.version, v.subject, v.digest
+          from unnest($1::text[], $2::bigint[]) as u(name, version)
+          join set_version v on v.name = u.name and v.version = u.version
+         order by v.subject, v.digest
+        """,
+        [name for name, _ in wanted],
+        [version for _, version in wanted],
+    ):
+        found.setdefault((row["name"], row["version"]), []).append(
+            (row["subject"], row["digest"])
+        )
+    return found

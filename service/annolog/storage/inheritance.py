@@ -83,7 +83,29 @@ async def relations(
         span = _span(row)
         if span is not None:
             spans[row["key"]] = span
-    return Relations(visits_of, exposures_of, spans, days, instruments)
+    around = {one.key for one in targets} | exposures
+    around.update(visit for keys in visits_of.values() for visit in keys)
+    sets_of = await _sets_of(conn, around, number)
+    return Relations(visits_of, exposures_of, spans, days, sets_of, instruments)
+
+
+async def _sets_of(
+    conn: Connection, keys: Iterable[str], number: int
+) -> Mapping[str, list[str]]:
+    """Read in which versions of data-ID sets targets are, if anybody spoke of them."""
+    rows = await conn.fetch(
+        """
+        select m.key, v.subject from set_member m
+          join set_version v on v.list_id = m.list_id and v.number <= $2
+         where m.key = any($1) and exists (select from target t where t.key = v.subject)
+        """,
+        list(keys),
+        number,
+    )
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        found.setdefault(row["key"], []).append(row["subject"])
+    return found
 
 
 def _span(row: asyncpg.Record) -> Span | None:
