@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
+from annolog.actions import dataid_drift, receive, refresh
 from annolog.actions import entries as entry_actions
-from annolog.actions import receive, refresh
 from annolog.actions.lane import Lane, Seen
 from annolog.actions.resolve import Resolver
 from annolog.butler.registries import Registries
@@ -190,6 +190,10 @@ async def opened(
             refresh.follow(lane, work), name="annolog refresh"
         )
         stack.push_async_callback(_ended, refreshing)
+        watching = asyncio.create_task(
+            dataid_drift.follow(lane, reads, site.site_id), name="annolog drift"
+        )
+        stack.push_async_callback(_ended, watching)
         yield runtime
 
 

@@ -20,7 +20,6 @@ from annolog.domain.annotations import Part
 from annolog.domain.dataids import DataIdTable
 from annolog.domain.errors import (
     ConflictError,
-    InvalidError,
     NotFoundError,
     StaleError,
     TooLargeError,
@@ -228,7 +227,7 @@ def publish(request: Request, proposal: Proposal) -> Callable[[Desk], Published]
             "as_of": proposal.as_of,
         }
         answers = max((one.clock for one in held.versions), default=0)
-        _enter(desk, request, VERSION, fields, answers)
+        enter(desk, request, VERSION, fields, answers)
         return Published(True, key, number + 1)
 
     return decide
@@ -319,7 +318,7 @@ def _enter_release(
         ),
         default=0,
     )
-    _enter(desk, request, RELEASE, fields, answers)
+    enter(desk, request, RELEASE, fields, answers)
 
 
 def share(request: Request, name: str, draft: AccessDraft) -> Callable[[Desk], bool]:
@@ -371,7 +370,7 @@ def share(request: Request, name: str, draft: AccessDraft) -> Callable[[Desk], b
             "reason": draft.reason,
         }
         access = held.access
-        _enter(desk, request, ACCESS, fields, 0 if access is None else access.clock)
+        enter(desk, request, ACCESS, fields, 0 if access is None else access.clock)
         return True
 
     return decide
@@ -407,26 +406,27 @@ def _require_version(held: HeldSet, key: str) -> None:
         raise NotFoundError(msg, code="unknown_version")
 
 
-def _enter(
+def enter(
     desk: Desk,
     request: Request,
     kind: str,
     fields: Mapping[str, Any],
     answers: int,
 ) -> None:
+    """Enter a record of a set.
+
+    Parameters
+    ----------
+    desk
+        The desk of the decision.
+    request
+        Who speaks.
+    kind
+        One of `SET_KINDS`, but for rows.
+    fields
+        What is said.
+    answers
+        The greatest clock among what it answers; 0 for nothing.
+    """
     record = seal(desk, request, kind, fields, answers=answers, digest=request.digest)
     desk.book.enter_of_set(record, record.fields())
-
-
-def version_number(text: str) -> int:
-    """Read the number of a version that a caller names.
-
-    Raises
-    ------
-    InvalidError
-        It is none.
-    """
-    if text.isascii() and text.isdigit() and len(text) <= len(str(2**31)):
-        return int(text)
-    reason = f"{text[:40]!r} is no number of a version"
-    raise InvalidError.at("?parent", text, reason, "version")

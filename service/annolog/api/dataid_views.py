@@ -59,6 +59,8 @@ class Version:
         self.recipe: dict[str, Any] | None = self.fields["recipe"]
         self.as_of: int | None = self.fields["as_of"]
         self.label = row.label
+        own: int = row.number
+        self.since = own if self.as_of is None else self.as_of
 
     def shown(self) -> dict[str, Any]:
         """Give it as the API shows it."""

@@ -112,16 +112,6 @@ class FormatQuery(_Asks):
     )
 
 
-class DiffQuery(_Asks):
-    """What a version is compared with."""
-
-    to: str = Field(
-        "newest",
-        description="A version, as a number, number-DIGEST, a label or `newest`; or "
-        "`now`: what its recipe gives now.",
-    )
-
-
 class MemberQuery(_Asks):
     """What is looked for among the members of sets."""
 
@@ -168,7 +158,7 @@ async def upload(
     proposal = Proposal(own, content, asked.reason, parent=asked.parent)
     said = _uploaded(made)
     return await publish(
-        runtime, _asked(request, actor, sent), proposal, said, dry_run=asked.dry_run
+        runtime, asked_of(request, actor, sent), proposal, said, dry_run=asked.dry_run
     )
 
 
@@ -214,7 +204,7 @@ async def publish(
             "digest": proposal.content.digest.hex(),
             "row_count": len(table.rows),
         }
-        return _json({**head, **said}, 200)
+        return json_answer({**head, **said}, 200)
     wants = Wants(
         records=frozenset({proposal.content.rows.record_id}), sets=frozenset({name})
     )
@@ -227,7 +217,7 @@ async def publish(
         "unchanged": not done.written,
         "version": version_shown.shown(),
     }
-    return _json({**head, **said}, 201 if done.written else 200)
+    return json_answer({**head, **said}, 201 if done.written else 200)
 
 
 def _uploaded(made: Assembled) -> dict[str, Any]:
@@ -254,7 +244,8 @@ async def _sent(
     return body, wanted or _TYPES[kind.strip().lower()]
 
 
-def _asked(request: Request[Any, Any, Any], actor: Actor, sent: object) -> Asked:
+def asked_of(request: Request[Any, Any, Any], actor: Actor, sent: object) -> Asked:
+    """Say who calls and what was sent, as decisions want it."""
     agent = headers.first_of(request, "user-agent")
     return Asked(actor, records.digest(sent), agent[:MAX_USER_AGENT] if agent else None)
 
@@ -278,7 +269,7 @@ async def list_sets(
         found = await stored.sets(conn, after=asked.cursor or "", limit=asked.limit + 1)
     page = found[: asked.limit]
     following = page[-1].name if len(found) > asked.limit else None
-    return _json({"items": [one._asdict() for one in page], "next": following})
+    return json_answer({"items": [one._asdict() for one in page], "next": following})
 
 
 @get(
@@ -303,7 +294,7 @@ async def show_set(
     _require(held)
     page = [Version(one) for one in rows[: asked.limit]]
     following = page[-1].version if len(rows) > asked.limit else None
-    return _json(
+    return json_answer(
         {
             "name": own,
             "owner": held.owner,
@@ -328,7 +319,7 @@ async def show_version(
 ) -> Response[bytes]:
     """Answer with a version."""
     found = await find(runtime, set_name(name), version)
-    return _json(found.shown())
+    return json_answer(found.shown())
 
 
 @get(
@@ -384,7 +375,9 @@ async def list_containing(
     key = await runtime.resolver.one(asked.key, runtime.instruments, "?key")
     async with reading(runtime.reads) as conn:
         found = await stored.containing(conn, [key], limit=asked.limit)
-    return _json({"key": key, "items": [Version(one).shown() for _, one in found]})
+    return json_answer(
+        {"key": key, "items": [Version(one).shown() for _, one in found]}
+    )
 
 
 # ------------------------------------------------------------------ releases, keepers
@@ -408,7 +401,7 @@ async def release(
     """Release a version."""
     draft = await json_body(request, ReleaseDraft)
     found = await find(runtime, set_name(name), version)
-    asked = _asked(request, actor, [found.key, draft.model_dump()])
+    asked = asked_of(request, actor, [found.key, draft.model_dump()])
     decide = actions.release(asked, found.name, found.key, draft)
     done = await runtime.lane.submit(Work(decide, Wants(sets=frozenset({found.name}))))
     return await _again(runtime, found, 201 if done else 200)
@@ -431,7 +424,7 @@ async def withdraw(
     """Take a release back."""
     draft = await json_body(request, WithdrawDraft, empty=True)
     found = await find(runtime, set_name(name), version)
-    asked = _asked(request, actor, [found.key, draft.model_dump()])
+    asked = asked_of(request, actor, [found.key, draft.model_dump()])
     decide = actions.withdraw(asked, found.name, found.key, draft)
     await runtime.lane.submit(Work(decide, Wants(sets=frozenset({found.name}))))
     return await _again(runtime, found, 200)
@@ -453,12 +446,12 @@ async def set_access(
     """Take who keeps a set."""
     draft = await json_body(request, AccessDraft)
     own = set_name(name)
-    asked = _asked(request, actor, [own, draft.model_dump()])
+    asked = asked_of(request, actor, [own, draft.model_dump()])
     decide = actions.share(asked, own, draft)
     await runtime.lane.submit(Work(decide, Wants(sets=frozenset({own}))))
     async with reading(runtime.reads) as conn:
         held = (await stored.held(conn, [own]))[own]
-    return _json({"name": own, "owner": held.owner, "editors": held.editors})
+    return json_answer({"name": own, "owner": held.owner, "editors": held.editors})
 
 
 # ------------------------------------------------------------------ inner works
@@ -535,7 +528,7 @@ async def _newest_table(runtime: Runtime, held: HeldSet) -> DataIdTable:
 
 async def _again(runtime: Runtime, one: Version, status: int) -> Response[bytes]:
     found = await find(runtime, one.name, one.key.rpartition("@")[2])
-    return _json(found.shown(), status)
+    return json_answer(found.shown(), status)
 
 
 def _require(held: HeldSet) -> None:
@@ -550,7 +543,8 @@ def _accepted(request: Request[Any, Any, Any]) -> Format:
     return offers[best or "application/json"]
 
 
-def _json(value: object, status: int = 200) -> Response[bytes]:
+def json_answer(value: object, status: int = 200) -> Response[bytes]:
+    """Answer with a JSON value."""
     return Response(
         msgspec.json.encode(value), status_code=status, media_type="application/json"
     )

@@ -444,3 +444,101 @@ async def by_numbers(
             (row["subject"], row["digest"])
         )
     return found
+
+
+class VersionPlace(NamedTuple):
+    """Where the rows of a version are."""
+
+    key: str
+    digest: bytes
+    list_id: UUID
+
+
+async def as_of(
+    conn: Connection, name: str, version: int | None, number: int
+) -> list[VersionPlace]:
+    """Find the version of a set that was meant by a name after a change.
+
+    Parameters
+    ----------
+    conn
+        A connection.
+    name
+        The set.
+    version
+        Its number: then all that have it, by key; None: the newest of then.
+    number
+        The change.
+    """
+    found = await conn.fetch(
+        """
+        select subject, digest, list_id from set_version
+         where name = $1 and number <= $3 and ($2::integer is null or version = $2)
+         order by version desc, clock desc, record_id desc
+         limit case when $2::integer is null then 1 else 100 end
+        """,
+        name,
+        version,
+        number,
+    )
+    return [VersionPlace(*row) for row in found]
+
+
+class Since(NamedTuple):
+    """A change by which somebody spoke of a target.
+
+    Attributes
+    ----------
+    number
+        The change.
+    key
+        The target.
+    kind, operation
+        Of its record.
+    author
+        Whose words it brought.
+    annotation_id
+        The annotation.
+    """
+
+    number: int
+    key: str
+    kind: str
+    operation: str
+    author: str
+    annotation_id: UUID
+
+
+async def spoken_since(
+    conn: Connection, keys: Iterable[str], number: int, limit: int
+) -> list[Since]:
+    """List the changes after a number by which anybody spoke of targets, oldest first.
+
+    Targets that are one with those named count as well.
+    """
+    found = await conn.fetch(
+        """
+        with mine as (
+          select distinct t.key, s.annotation_id
+            from target t join target m on m.class_id = t.class_id
+            join said s on s.target_id = m.target_id
+           where t.key = any($1)
+             and (s.from_number > $2 or s.to_number > $2 or s.to_number is null)
+        ), spoken as (
+          select v.number, m.key, 'revision' as kind, v.operation, v.author,
+                 v.annotation_id
+            from mine m join revision v on v.annotation_id = m.annotation_id
+           where v.number > $2
+          union all
+          select v.number, m.key, 'review', v.verdict, v.reviewer, v.annotation_id
+            from mine m join review v on v.annotation_id = m.annotation_id
+           where v.number > $2
+        )
+        select number, key, kind, operation, author, annotation_id from spoken
+         order by number, key limit $3
+        """,
+        list(keys),
+        number,
+        limit,
+    )
+    return [Since(*row) for row in found]

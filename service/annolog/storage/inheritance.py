@@ -2,9 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import NamedTuple
-
-import asyncpg
+from typing import Any, NamedTuple
 
 from annolog.domain import nights
 from annolog.domain.errors import InvalidError
@@ -80,7 +78,7 @@ async def relations(
     ):
         if row["day_obs"] is not None:
             days[row["key"]] = row["day_obs"]
-        span = _span(row)
+        span = span_of(dict(row), row["day_obs"])
         if span is not None:
             spans[row["key"]] = span
     around = {one.key for one in targets} | exposures
@@ -108,16 +106,25 @@ async def _sets_of(
     return found
 
 
-def _span(row: asyncpg.Record) -> Span | None:
-    """Give the time of an exposure; where nobody knows it, that of its night."""
-    begin: datetime | None = row["begin_at"]
-    end: datetime | None = row["end_at"]
-    if begin is not None:
+def span_of(row: Mapping[str, Any] | None, day_obs: int | None) -> Span | None:
+    """Give the time of an exposure; where nobody knows it, that of its night.
+
+    Parameters
+    ----------
+    row
+        `begin_at`, `end_at` and `exposure_time` (milliseconds), each may be None; None:
+        nothing is known of the exposure.
+    day_obs
+        Its night; None where that is not known either.
+    """
+    begin: datetime | None = None if row is None else row["begin_at"]
+    if row is not None and begin is not None:
+        end: datetime | None = row["end_at"]
         if end is None and row["exposure_time"] is not None:
             end = begin + timedelta(milliseconds=row["exposure_time"])
         return Span(begin, begin if end is None or end < begin else end)
     try:
-        return nights.span_of(row["day_obs"]) if row["day_obs"] else None
+        return nights.span_of(day_obs) if day_obs else None
     except InvalidError:
         return None
 

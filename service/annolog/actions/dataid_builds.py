@@ -1,0 +1,136 @@
+"""Building data-ID sets by their recipes, as of now or of an earlier change.
+
+All is read in one snapshot and judged by what was known after one change of the log,
+so whoever builds the same recipe as of the same change gets the same rows.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from annolog.domain.dataid_builds import (
+    Built,
+    Exempt,
+    Found,
+    combine,
+    contradictions,
+    exempt_keys,
+    given_rows,
+    table_rows,
+)
+from annolog.domain.dataid_queries import Judge, rows_of
+from annolog.domain.dataid_recipes import Recipe, RecipePart, SetQuery
+from annolog.domain.errors import InvalidError, TooLargeError
+from annolog.domain.setrecords import MAX_ROWS, table_of
+from annolog.storage import changes, dataids, entries
+from annolog.storage.database import Connection
+from annolog.storage.dataid_queries import Reader
+from annolog.storage.large import worked_out
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a recipe gave.
+
+    Attributes
+    ----------
+    built
+        Rows, why they are in, and what was left out.
+    as_of
+        The change as of which it was built.
+    contradicted
+        Rows to keep and to drop that a flag speaks against.
+    """
+
+    built: Built
+    as_of: int
+    contradicted: Sequence[Exempt]
+
+
+async def build(conn: Connection, recipe: Recipe, as_of: int | None) -> Outcome:
+    """Build a recipe; nothing is written.
+
+    Parameters
+    ----------
+    conn
+        A connection in a snapshot.
+    recipe
+        A settled recipe.
+    as_of
+        Change number of this site; None: the last one in the snapshot.
+
+    Raises
+    ------
+    InvalidError
+        The log has not reached the number, or a version named in the recipe was not
+        there then.
+    TooLargeError
+        A query finds more rows than a version takes.
+    """
+    head = await changes.head(conn)
+    number = head if as_of is None else as_of
+    if not 0 <= number <= head:
+        reason = f"the log of this site ends at change {head}"
+        raise InvalidError.at("/as_of", as_of, reason, "as_of_ahead")
+    known = await entries.read(conn, number)
+    reader = Reader(conn, number, head, known)
+    found: dict[str, list[Found]] = given_rows(recipe)
+    for place, part in enumerate(recipe.parts):
+        if part.query is not None:
+            found[part.name] = await _asked(reader, recipe, part.name, part.query)
+        elif part.version is not None:
+            found[part.name] = await _version(conn, part, number, place)
+    count = sum(len(rows) for rows in found.values())
+    built = await worked_out(count, combine, recipe, found)
+    keys = exempt_keys(recipe)
+    flags: Mapping[str, str | None] = await reader.flags(keys) if keys else {}
+    return Outcome(built, number, contradictions(recipe, flags))
+
+
+async def _asked(
+    reader: Reader, recipe: Recipe, part: str, query: SetQuery
+) -> list[Found]:
+    instrument = query.instrument or recipe.instrument or ""
+    around = await reader.around(query, instrument)
+    judge = Judge(query, instrument, around)
+    count = len(around.stood) + len(around.exposures) + len(around.reach)
+    hits = await worked_out(count, judge.hits)
+    if len(hits) > MAX_ROWS:
+        msg = (
+            f"part {part!r} finds {len(hits)} rows; a version has at most {MAX_ROWS}: "
+            "limit its nights"
+        )
+        raise TooLargeError(msg, code="too_many_rows")
+    texts = await reader.texts(at for one in hits for at in one.annotations)
+    return await worked_out(count, rows_of, part, hits, texts)
+
+
+async def _version(
+    conn: Connection, part: RecipePart, number: int, place: int
+) -> list[Found]:
+    """Give the rows of a version as it was named: `NAME@3`, `NAME@3-1F0A77C2`, `NAME`.
+
+    It must have been here at the change as of which the recipe is built.
+    """
+    named = part.version or ""
+    name, _, wanted = named.partition("@")
+    version, _, digest = wanted.partition("-")
+    rows = await dataids.as_of(
+        conn, name, int(version) if version.isdigit() else None, number
+    )
+    rows = [one for one in rows if one.digest.hex().upper().startswith(digest.upper())]
+    if not rows or (wanted and not version.isdigit()):
+        reason = f"there was no version {named!r} after change {number}"
+        raise InvalidError.at(
+            f"/parts/{place}/version", named, reason, "unknown_version"
+        )
+    if wanted and len({one.digest for one in rows}) > 1:
+        reason = f"{named} may be any of {', '.join(one.key for one in rows)}"
+        raise InvalidError.at(f"/parts/{place}/version", named, reason, "ambiguous")
+    body = await dataids.rows(conn, rows[0].list_id)
+    if body is None:
+        reason = f"the rows of {rows[0].key} have not come from their site yet"
+        raise InvalidError.at(f"/parts/{place}/version", named, reason, "rows_not_here")
+    table = table_of(msgspec.json.decode(body), None)
+    return table_rows(part.name, table)

@@ -1,0 +1,68 @@
+"""Released versions of data-ID sets are watched: followers hear when one drifts."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from annolog.actions import dataid_drift
+from tests.support.nights import held
+from tests.support.service import Service
+
+NOTHING = timedelta(0)
+ONE, TWO = (f"exposure:LSSTCam/202611190000{n}" for n in (1, 2))
+
+running = pytest.fixture(held, name="annolog")
+
+
+async def look(annolog: Service, interval: timedelta = NOTHING) -> list[str]:
+    runtime = annolog.runtime
+    return await dataid_drift.look(
+        runtime.lane, runtime.reads, runtime.site.site_id, interval=interval
+    )
+
+
+async def released(annolog: Service) -> str:
+    await annolog.say(ONE, flag="junk", text="bad")
+    part = {"name": "bad", "query": {"flags": ["junk"]}}
+    recipe = {"instrument": "LSSTCam", "parts": [part]}
+    await annolog.post("/data-id-sets/bad/build", {"recipe": recipe})
+    path = "/data-id-sets/bad/versions/1/release"
+    done = await annolog.post(path, {"label": "DRP1"})
+    key: str = done.json()["key"]
+    return key
+
+
+async def events(annolog: Service) -> list[dict[str, Any]]:
+    found = (await annolog.get("/changes", limit=1000)).json()["items"]
+    return [one for one in found if ".set_drift." in one["type"]]
+
+
+async def test_a_released_version_that_begins_to_drift_is_told_once(
+    annolog: Service,
+) -> None:
+    key = await released(annolog)
+    assert await look(annolog) == []
+    wrong = await annolog.say(TWO, flag="junk", text="the neighbour")
+    assert await look(annolog) == [key]
+    assert await look(annolog) == []
+    (event,) = await events(annolog)
+    assert event["type"].endswith(".drifted.v1")
+    after = event["data"]["after"]
+    assert (after["added"], after["dropped"], after["label"]) == (1, 0, "DRP1")
+    shown = (await annolog.get("/data-id-sets/bad/versions/DRP1")).json()
+    assert shown["drifts"]
+    await annolog.retract(wrong)
+    assert await look(annolog, dataid_drift.INTERVAL) == []
+    assert await look(annolog) == [key]
+    assert [one["type"].rsplit(".", 2)[1] for one in await events(annolog)] == [
+        "drifted",
+        "settled",
+    ]
+
+
+async def test_what_was_withdrawn_is_watched_no_longer(annolog: Service) -> None:
+    await released(annolog)
+    await annolog.post("/data-id-sets/bad/versions/1/withdraw")
+    await annolog.say(TWO, flag="junk", text="the neighbour")
+    assert await look(annolog) == []
