@@ -15,6 +15,7 @@ from uuid import UUID
 import asyncpg
 
 from annolog import runtime
+from annolog.actions import dataid_drift
 from annolog.domain import records
 from annolog.domain.entries import (
     Alias,
@@ -220,6 +221,43 @@ async def _steps(annolog: Service) -> AsyncIterator[Any]:
     path = f"/exposurelog/messages/{answered.json()['id']}"
     assert (await annolog.client.patch(path, json=change)).status_code == 200
     yield
+    async for _ in _sets(annolog):
+        yield
+
+
+async def _sets(annolog: Service) -> AsyncIterator[object]:
+    """Build a set, release it, let another keep it, and see it drift and settle."""
+    part = {"name": "bad", "query": {"flags": ["odd"]}}
+    recipe = {"instrument": "LSSTCam", "parts": [part]}
+    sets = "/data-id-sets/bad"
+    wrong = await annolog.say(key(140), flag="odd", text="what is this?")
+    yield None
+    made = await annolog.post(f"{sets}/build", {"recipe": recipe, "reason": "nightly"})
+    assert made.status_code == 201, made.text
+    yield None
+    done = await annolog.post(f"{sets}/versions/1/release", {"label": "DRP1"})
+    assert done.status_code == 201, done.text
+    yield None
+    shared = await annolog.put(f"{sets}/access", {"editors": ["nightly"]})
+    assert shared.status_code == 200, shared.text
+    yield None
+    wrong = await annolog.retract(wrong)
+    yield await _drift(annolog)
+    wrong = await annolog.restore(wrong)
+    yield await _drift(annolog)
+    done = await annolog.post(f"{sets}/versions/1/withdraw", {"reason": "an error"})
+    assert done.status_code == 200, done.text
+    yield None
+
+
+async def _drift(annolog: Service) -> object:
+    runtime = annolog.runtime
+    site = runtime.site.site_id
+    told = await dataid_drift.look(
+        runtime.lane, runtime.reads, site, interval=timedelta(0)
+    )
+    assert len(told) == 1
+    return told
 
 
 def _facts() -> list[tuple[str, Shown]]:

@@ -74,6 +74,10 @@ class Service:
         """
         return await self._send("POST", path, body, by, headers)
 
+    async def put(self, path: str, body: Sent, *, by: str = "jdoe") -> httpx.Response:
+        """PUT JSON to a path below /annolog/v1."""
+        return await self._send("PUT", path, body, by, {})
+
     async def _send(
         self, method: str, path: str, body: Sent, by: str, headers: Mapping[str, str]
     ) -> httpx.Response:

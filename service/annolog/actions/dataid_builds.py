@@ -72,7 +72,7 @@ async def build(conn: Connection, recipe: Recipe, as_of: int | None) -> Outcome:
     number = head if as_of is None else as_of
     if not 0 <= number <= head:
         reason = f"the log of this site ends at change {head}"
-        raise InvalidError.at("/as_of", as_of, reason, "as_of_ahead")
+        raise InvalidError.at("?as_of", as_of, reason, "as_of_ahead")
     known = await entries.read(conn, number)
     reader = Reader(conn, number, head, known)
     found: dict[str, list[Found]] = given_rows(recipe)

@@ -35,27 +35,32 @@ MAX_SINCE = 1_000
 
 
 class BuildDraft(Part):
-    """A recipe, and what shall become of what it gives."""
+    """A recipe, and why a version is made of it."""
 
     recipe: Recipe | None = Field(
         None, description="The recipe; null: that of the newest version."
     )
     reason: Reason = Field("", description="Why this version is made.")
-    as_of: Annotated[int, Field(ge=0)] | None = Field(
-        None, description="Change number of this site; null: now."
-    )
+
+
+class _Asks(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class BuildQuery(_Asks):
+    """What shall become of what a recipe gives."""
+
     dry_run: bool = Field(
-        False, description="Only tell what the version would add and drop."
+        default=False, description="Only tell what the version would add and drop."
+    )
+    as_of: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="Change number of this site; without it now."
     )
     parent: Annotated[int, Field(ge=0)] | None = Field(
         None,
         description="The version that you take for the newest (0: none); if another "
         "one is, nothing is written (412).",
     )
-
-
-class _Asks(BaseModel):
-    model_config = ConfigDict(frozen=True)
 
 
 class AsOfQuery(_Asks):
@@ -86,6 +91,7 @@ class DiffQuery(_Asks):
     status_code=201,
     **contract(
         takes=BuildDraft,
+        asks=BuildQuery,
         gives={201: ANY, 200: ANY},
         missing=True,
         conflict=True,
@@ -99,19 +105,20 @@ async def build(
     actor: NamedDependency[Actor],
 ) -> Response[bytes]:
     """Build a version."""
+    query = read_query(request, BuildQuery)
     draft = await json_body(request, BuildDraft, BATCH_BYTES)
     own = set_name(name)
     recipe = await _recipe(runtime, own, draft)
     async with snapshot(runtime.reads) as conn:
-        outcome = await dataid_builds.build(conn, recipe, draft.as_of)
+        outcome = await dataid_builds.build(conn, recipe, query.as_of)
     table = outcome.built.table
     content = await worked_out(len(table.rows), actions.content_of, table)
     proposal = Proposal(
-        own, content, draft.reason, recipe.as_json(), outcome.as_of, draft.parent
+        own, content, draft.reason, recipe.as_json(), outcome.as_of, query.parent
     )
     asked = asked_of(request, actor, draft.model_dump(mode="json"))
     said = {"as_of": outcome.as_of, **_about(outcome)}
-    return await publish(runtime, asked, proposal, said, dry_run=draft.dry_run)
+    return await publish(runtime, asked, proposal, said, dry_run=query.dry_run)
 
 
 async def _recipe(runtime: Runtime, name: str, draft: BuildDraft) -> Recipe:
@@ -289,7 +296,7 @@ def _about(outcome: Outcome) -> dict[str, Any]:
             }
             for one in outcome.built.left_out[: shown.MAX_LISTED]
         ],
-        "contradicted": [_exempt(one) for one in outcome.contradicted],
+        "contradictions": [_exempt(one) for one in outcome.contradicted],
         "idle": [_exempt(one) for one in outcome.built.idle],
     }
 
