@@ -7,7 +7,7 @@ import msgspec
 from litestar import Request, Response, get, post, put
 from litestar.di import NamedDependency
 from litestar.params import FromPath
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 from annolog.actions import dataid_uploads
 from annolog.actions import dataids as actions
@@ -22,7 +22,7 @@ from annolog.actions.dataids import (
 from annolog.actions.desk import Work
 from annolog.actions.requests import Request as Asked
 from annolog.api import dataid_views as shown
-from annolog.api.contract import ANY, contract
+from annolog.api.contract import ANY, ListOf, contract
 from annolog.api.dataid_views import Version
 from annolog.api.parameters import read_query
 from annolog.api.requests import (
@@ -60,6 +60,10 @@ _TYPES: Mapping[str, Format] = {
 
 class _Asks(BaseModel):
     model_config = ConfigDict(frozen=True)
+
+
+class SetRow(RootModel[dict[str, str | int | float | bool | None]]):
+    """A row: values by dimension and further column."""
 
 
 class UploadQuery(_Asks):
@@ -133,6 +137,8 @@ class MemberQuery(_Asks):
     "the same, or for a dry run: then nothing is written.",
     status_code=201,
     **contract(
+        takes=SetRow,
+        many=True,
         asks=UploadQuery,
         gives={201: ANY, 200: ANY},
         types=sorted(_TYPES),
@@ -329,7 +335,7 @@ async def show_version(
     "or ECSV. An upload of a download changes nothing.",
     **contract(
         asks=FormatQuery,
-        gives={200: ANY},
+        gives={200: ListOf(SetRow)},
         missing=True,
         conflict=True,
         produces=sorted(MEDIA_TYPES.values()),

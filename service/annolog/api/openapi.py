@@ -248,7 +248,10 @@ def _answer(schema: Schema, produces: Sequence[str]) -> dict[str, Any]:
     if schema is None:
         return {"description": "Done; nothing is said."}
     if not isinstance(schema, PageOf):
-        content = {kind: {"schema": _ref(schema)} for kind in produces}
+        content = {
+            kind: {"schema": {"type": "string"} if _is_lines(kind) else _ref(schema)}
+            for kind in produces
+        }
         return {"description": "Done", "content": content}
     columns = f"Columns: {', '.join(schema.columns)}."
     return {
@@ -263,6 +266,15 @@ def _answer(schema: Schema, produces: Sequence[str]) -> dict[str, Any]:
     }
 
 
+def _is_lines(kind: str) -> bool:
+    """Tell a table of lines from one JSON value and from what is shown as it is."""
+    return kind in {"text/csv", "text/x-ecsv"}
+
+
+def _is_json(kind: str) -> bool:
+    return kind.startswith("application/") and kind.endswith(("/json", "+json"))
+
+
 def _describe(operation: dict[str, Any], said: Mapping[str, Any]) -> None:
     if said["takes"] is not None:
         schema: dict[str, Any] = _ref(said["takes"])
@@ -271,7 +283,7 @@ def _describe(operation: dict[str, Any], said: Mapping[str, Any]) -> None:
         operation["requestBody"] = {
             "required": not said["optional"],
             "content": {
-                kind: {"schema": schema if "ndjson" not in kind else {"type": "string"}}
+                kind: {"schema": schema if _is_json(kind) else {"type": "string"}}
                 for kind in said["types"]
             },
         }
