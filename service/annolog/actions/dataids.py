@@ -37,6 +37,7 @@ from annolog.domain.setrecords import (
     Held,
     HeldSet,
     list_of,
+    member_key,
     version_key,
 )
 
@@ -83,8 +84,11 @@ class Content:
         The content.
     digest
         Its digest.
-    body
-        Its record of rows: id and bytes.
+    rows
+        Its record of rows, without a place in the log.
+    fields
+        What that record says, with the keys that the rows name: nothing of it has to be
+        worked out while others wait for the lane.
     instruments
         Instruments of its rows, sorted.
     """
@@ -92,6 +96,7 @@ class Content:
     table: DataIdTable
     digest: bytes
     rows: Record
+    fields: Mapping[str, Any]
     instruments: tuple[str, ...]
 
 
@@ -161,7 +166,14 @@ def content_of(table: DataIdTable) -> Content:
     if table.dimensions[:1] == ("instrument",):
         names = {str(row.data_id[0]) for row in table.rows if row.data_id[0]}
     rows = Record.unplaced(list_id, ROWS, body)
-    return Content(table, dataids.digest(table), rows, tuple(sorted(names)))
+    fields = {
+        "dimensions": list(table.dimensions),
+        "columns": list(table.columns),
+        "rows": table.rows,
+        "keys": [member_key(one) for one in table.data_ids()],
+    }
+    digest = dataids.digest(table)
+    return Content(table, digest, rows, fields, tuple(sorted(names)))
 
 
 def says_the_same(newest: Held, proposal: Proposal) -> bool:
@@ -207,7 +219,7 @@ def publish(request: Request, proposal: Proposal) -> Callable[[Desk], Published]
             raise StaleError(msg, extra={"newest": number})
         if content.rows.record_id not in book.known_records:
             placed = content.rows.placed(book.origin, book.next_number)
-            book.enter_rows(placed, placed.fields())
+            book.enter_rows(placed, content.fields)
         key = version_key(name, number + 1, content.digest)
         fields = {
             "operation": "create",

@@ -247,13 +247,11 @@ class Reader:
                 join set_member m on m.list_id = v.list_id
             ), whole as (
               select key from source union select key from member
-            ), exposed as (
-              select key from whole where key like 'exposure:%'
-              union
-              select v.exposure_key from whole w
+            ), of_visit as (
+              select v.exposure_key as key from whole w
                 join visit_exposure v on v.visit_key = w.key
                where {_AT.format("v")}
-              union
+            ), of_night as (
               select t.key from source x
                 join target n on n.key = x.key and n.kind = 'night'
                 join target t on t.day_obs = n.day_obs and t.instrument = $3
@@ -262,9 +260,13 @@ class Reader:
                               where f.target_id = t.target_id and f.number <= $1)
                   or exists (select from said s where s.target_id = t.target_id
                                                   and s.from_number <= $1)
+            ), exposed as (
+              select key from whole where key like 'exposure:%'
+              union select key from of_visit union select key from of_night
             )
-            select key from whole
-             union select key from exposed
+            select key from member
+             union select key from of_visit
+             union select key from of_night
              union select v.visit_key from exposed e
                      join visit_exposure v on v.exposure_key = e.key
                     where {_AT.format("v")}

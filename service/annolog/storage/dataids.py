@@ -188,7 +188,9 @@ async def _write_rows(
         fields["dimensions"],
         fields["columns"],
     )
-    keys = await worked_out(len(fields["rows"]), member_keys, fields)
+    keys: Sequence[str] = fields.get("keys") or ()
+    if not keys:  # it came from elsewhere, or from the log
+        keys = await worked_out(len(fields["rows"]), member_keys, fields)
     await conn.copy_records_to_table(
         "set_member",
         records=((list_id, place, key) for place, key in enumerate(keys)),
