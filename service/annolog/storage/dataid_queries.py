@@ -72,7 +72,7 @@ class Reader:
         sources = Around(self._number, self._vocabulary, stood, joins)
         if query.inherited:
             wanted = Judge(query, instrument, sources).sources()
-            reach = await self._reached(wanted, instrument)
+            reach = await self._reached(query, wanted, instrument)
         visits = [key for key in keys if key.startswith("record:visit/")]
         relations = Relations(instruments=self._instruments)
         if reach or visits:
@@ -237,47 +237,59 @@ class Reader:
             found[key] = inheritance.span_of(times, view.day_obs)
         return found
 
-    async def _reached(self, sources: Sequence[str], instrument: str) -> list[str]:
-        """Find the targets that may inherit from these: a superset will do."""
-        rows = await self._conn.fetch(
+    async def _reached(
+        self, query: SetQuery, sources: Sequence[str], instrument: str
+    ) -> list[str]:
+        """Find the targets that may inherit from these; a superset will do."""
+        members = await self._keys(
+            """
+            select m.key from set_version v join set_member m on m.list_id = v.list_id
+             where v.subject = any($2) and v.number <= $1
+            """,
+            _of_kind("set:", sources),
+        )
+        whole = {*sources, *members}
+        of_visits = await self._keys(
             f"""
-            with source as (select unnest($2::text[]) as key), member as (
-              select m.key from source x
-                join set_version v on v.subject = x.key and v.number <= $1
-                join set_member m on m.list_id = v.list_id
-            ), whole as (
-              select key from source union select key from member
-            ), of_visit as (
-              select v.exposure_key as key from whole w
-                join visit_exposure v on v.visit_key = w.key
-               where {_AT.format("v")}
-            ), of_night as (
-              select t.key from source x
-                join target n on n.key = x.key and n.kind = 'night'
-                join target t on t.day_obs = n.day_obs and t.instrument = $3
-                             and t.kind = 'exposure'
-               where exists (select from exposure_fact f
-                              where f.target_id = t.target_id and f.number <= $1)
-                  or exists (select from said s where s.target_id = t.target_id
-                                                  and s.from_number <= $1)
-            ), exposed as (
-              select key from whole where key like 'exposure:%'
-              union select key from of_visit union select key from of_night
-            )
-            select key from member
-             union select key from of_visit
-             union select key from of_night
-             union select v.visit_key from exposed e
-                     join visit_exposure v on v.exposure_key = e.key
-                    where {_AT.format("v")}
+            select v.exposure_key from visit_exposure v
+             where v.visit_key = any($2) and {_AT.format("v")}
             """,  # noqa: S608 - put together from constants
-            self._number,
-            list(sources),
+            _of_kind("record:visit/", whole),
+        )
+        nights = [columns(parse_key(one), self._instruments) for one in sources]
+        of_nights = await self._keys(
+            """
+            select t.key from target t
+             where t.day_obs = any($2) and t.instrument = $3 and t.kind = 'exposure'
+               and (exists (select from exposure_fact f
+                             where f.target_id = t.target_id and f.number <= $1)
+                    or exists (select from said s
+                                where s.target_id = t.target_id
+                                  and s.from_number <= $1))
+            """,
+            [one.day_obs for one in nights if one.kind == "night"],
             instrument,
         )
-        return sorted(
-            row["key"] for row in rows if not row["key"].startswith("data_id:")
-        )
+        visits: set[str] = set()
+        if "visit" in query.kinds:
+            visits = await self._keys(
+                f"""
+                select v.visit_key from visit_exposure v
+                 where v.exposure_key = any($2) and {_AT.format("v")}
+                """,  # noqa: S608 - put together from constants
+                _of_kind("exposure:", {*whole, *of_visits, *of_nights}),
+            )
+        reached = members | of_visits | of_nights | visits
+        return sorted(one for one in reached if not one.startswith("data_id:"))
+
+    async def _keys(
+        self, statement: str, wanted: Sequence[object], *more: object
+    ) -> set[str]:
+        """Read keys by a statement, if there is anything to ask for."""
+        if not wanted:
+            return set()
+        rows = await self._conn.fetch(statement, self._number, wanted, *more)
+        return {row[0] for row in rows}
 
     async def _days(self, keys: Iterable[str]) -> Mapping[str, int]:
         """Give the nights of exposures and of those that detectors belong to."""
@@ -306,3 +318,7 @@ class Reader:
             )
             found |= {row["key"]: row["day_obs"] for row in rows}
         return found
+
+
+def _of_kind(start: str, keys: Iterable[str]) -> list[str]:
+    return [key for key in keys if key.startswith(start)]
