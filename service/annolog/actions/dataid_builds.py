@@ -25,7 +25,7 @@ from annolog.domain.errors import InvalidError, TooLargeError
 from annolog.domain.setrecords import MAX_ROWS, table_of
 from annolog.storage import changes, dataids, entries
 from annolog.storage.database import Connection
-from annolog.storage.dataid_queries import Reader
+from annolog.storage.dataid_queries import Reader, more_time
 from annolog.storage.large import worked_out
 
 
@@ -68,6 +68,7 @@ async def build(conn: Connection, recipe: Recipe, as_of: int | None) -> Outcome:
     TooLargeError
         A query finds more rows than a version takes.
     """
+    await more_time(conn)
     head = await changes.head(conn)
     number = head if as_of is None else as_of
     if not 0 <= number <= head:

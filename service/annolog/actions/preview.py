@@ -166,6 +166,8 @@ class Previewed:
     @property
     def known(self) -> bool:
         """Whether it was announced or spoken of."""
+        if self.key.startswith("set:"):
+            return True  # a version that is not there has no key
         return self.overview is not None and self.overview.known
 
 

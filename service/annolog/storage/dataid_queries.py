@@ -35,6 +35,14 @@ _STANDING = """s.source_id, s.annotation_id, s.revision_id, s.author, s.voter, s
        s.flag, s.vote_id, s.vote_clock, s.contested, s.ordinal, s.tags"""
 
 
+async def more_time(conn: Connection) -> None:
+    """Let a snapshot be idle while very many rows are worked out, until it ends."""
+    await conn.execute(
+        "set local idle_in_transaction_session_timeout = '120s';"
+        " set local statement_timeout = '30s'"
+    )
+
+
 class Reader:
     """Reads what one query has to know.
 
