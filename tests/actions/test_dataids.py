@@ -83,3 +83,16 @@ async def test_the_same_content_is_written_once_and_its_rows_are_shared(
     async with annolog.runtime.reads.acquire() as connection:
         lists = await connection.fetchval("select count(*) from set_rows")
     assert lists == 2
+
+
+async def test_who_is_limited_to_an_instrument_makes_sets_of_it_alone(
+    annolog: Service,
+) -> None:
+    roles = roles_of(Role.AUTHOR, "human")
+    limited = Actor("ada", "human", roles, frozenset({"LATISS"}))
+    with pytest.raises(ForbiddenError, match="LATISS"):
+        await publish(annolog, Request(limited, b"", None), a_proposal(1))
+    tracts = dataids.table(["skymap", "tract"], [], [({"skymap": "s", "tract": 1}, {})])
+    sky = Proposal("sky", actions.content_of(tracts), "")
+    with pytest.raises(ForbiddenError, match="without an instrument"):
+        await publish(annolog, Request(limited, b"", None), sky)

@@ -99,6 +99,11 @@ class Content:
     fields: Mapping[str, Any]
     instruments: tuple[str, ...]
 
+    @property
+    def about(self) -> tuple[str | None, ...]:
+        """What permission asks: its instruments; None where rows have none."""
+        return self.instruments or ((None,) if self.table.rows else ())
+
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
@@ -209,7 +214,7 @@ def publish(request: Request, proposal: Proposal) -> Callable[[Desk], Published]
         book = desk.book
         book.require(wants)
         held = book.sets[name]
-        permit(request, Action.PUBLISH, held, content.instruments)
+        permit(request, Action.PUBLISH, held, content.about)
         newest = held.newest
         if newest is not None and says_the_same(newest, proposal):
             return Published(False, newest.key, newest.version)
@@ -392,7 +397,7 @@ def permit(
     request: Request,
     action: Action,
     held: HeldSet,
-    instruments: Sequence[str] = (),
+    instruments: Sequence[str | None] = (),
 ) -> None:
     """Check that the caller may act on a set.
 

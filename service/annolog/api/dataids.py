@@ -194,7 +194,7 @@ async def publish(
     name, table = proposal.name, proposal.content.table
     async with reading(runtime.reads) as conn:
         held = (await stored.held(conn, [name]))[name]
-    actions.permit(asked, Action.PUBLISH, held, proposal.content.instruments)
+    actions.permit(asked, Action.PUBLISH, held, proposal.content.about)
     before = await _newest_table(runtime, held)
     changes = await worked_out(len(table.rows), dataids.difference, before, table)
     head: dict[str, Any] = {"dry_run": dry_run, **shown.difference(changes)}
