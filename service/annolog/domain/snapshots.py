@@ -1,0 +1,206 @@
+"""A snapshot: all that now holds, as lines of JSON, for those who keep a copy of it.
+
+The first line (`Head`) says whose it is and of which moment, the last one (`End`) that
+nothing is missing. Between them each line has a `type`; readers pass over types that
+they do not know, so that later versions may add some.
+"""
+
+from datetime import datetime
+from typing import TypeAlias
+from uuid import UUID
+
+import msgspec
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from annolog.domain.errors import MalformedError
+from annolog.domain.queries import Day, Words
+
+SCHEMA_VERSION = 1
+"""Version of the lines. Within it members and types are only ever added."""
+
+MAX_NUMBER = 2**62
+"""Above any number that will be given."""
+
+
+class SnapshotFilter(BaseModel):
+    """Which part of what holds is wanted.
+
+    What has no instrument or no night of its own (datasets, sets, collections) is
+    never left out: whoever keeps them knows better where they belong.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    instrument: Words = Field(
+        default=(), description="Instrument, as LSSTCam; repeat for any of several."
+    )
+    day_obs_min: Day | None = Field(None, description="First night (inclusive).")
+    day_obs_max: Day | None = Field(None, description="Last night (inclusive).")
+    after: int | None = Field(
+        None,
+        ge=0,
+        le=MAX_NUMBER,
+        description="Only what changed after this change number: then states may be"
+        ' empty, and lines of type "gone" name annotations that count no more.',
+    )
+
+    @model_validator(mode="after")
+    def _check_nights(self) -> "SnapshotFilter":
+        low, high = self.day_obs_min, self.day_obs_max
+        if low is not None and high is not None and low > high:
+            msg = f"day_obs_min {low} lies after day_obs_max {high}"
+            raise ValueError(msg)
+        return self
+
+
+class Head(msgspec.Struct, frozen=True, tag_field="type", tag="snapshot"):
+    """The first line.
+
+    Attributes
+    ----------
+    schema_version
+        Of the lines.
+    site_id, incarnation
+        Whose log it is, and of which life of its database.
+    number
+        Number of the last change that is in it.
+    taken_at
+        When (UTC).
+    after
+        Only what changed after this number is in it; None: all.
+    instrument, day_obs_min, day_obs_max
+        As they were asked for.
+    refreshing
+        Whether states are still being worked out after a policy or an alias: those
+        that are not yet come with later numbers.
+    """
+
+    schema_version: int
+    site_id: str
+    incarnation: str
+    number: int
+    taken_at: datetime
+    after: int | None = None
+    instrument: tuple[str, ...] = ()
+    day_obs_min: int | None = None
+    day_obs_max: int | None = None
+    refreshing: bool = False
+
+
+class State(msgspec.Struct, frozen=True, tag_field="type", tag="state"):
+    """What holds for one target, or several that are joined: what is needed of it.
+
+    Attributes
+    ----------
+    key, kind, flag, disputed, bots_differ, tags, notes, number
+        As in `annolog.domain.states.TargetState`.
+    joined
+        Keys of the other targets that are known to be the same, for which it holds
+        as well.
+    empty
+        Whether nothing is said of it any more; only where `after` was asked for.
+    """
+
+    key: str
+    kind: str
+    number: int
+    joined: tuple[str, ...] = ()
+    empty: bool = False
+    flag: str | None = None
+    disputed: bool = False
+    bots_differ: bool = False
+    tags: tuple[str, ...] = ()
+    notes: int = 0
+
+
+class Statement(msgspec.Struct, frozen=True, tag_field="type", tag="statement"):
+    """The current revision of an annotation that counts: what is needed of it.
+
+    Attributes
+    ----------
+    annotation_id, revision_id, author, author_kind, rank, check, flag, tags
+        As in `annolog.domain.annotations.Revision`.
+    text, level
+        The same; the text is empty where it was redacted.
+    created_at
+        When this revision was taken (UTC).
+    counted_for
+        Keys of the targets for which it counts, and of those that are the same.
+    """
+
+    annotation_id: UUID
+    revision_id: UUID
+    author: str
+    author_kind: str
+    rank: str
+    created_at: datetime
+    counted_for: tuple[str, ...]
+    check: str | None = None
+    flag: str | None = None
+    tags: tuple[str, ...] = ()
+    text: str = ""
+    level: int = 20
+
+
+class Gone(msgspec.Struct, frozen=True, tag_field="type", tag="gone"):
+    """An annotation that counts for nothing that was asked for, since `after`."""
+
+    annotation_id: UUID
+
+
+class End(msgspec.Struct, frozen=True, tag_field="type", tag="end"):
+    """The last line.
+
+    Attributes
+    ----------
+    lines
+        How many lines came between it and the first one.
+    """
+
+    lines: int
+
+
+class Other(msgspec.Struct, frozen=True):
+    """A line of a type that came later.
+
+    Attributes
+    ----------
+    type
+        Its type.
+    """
+
+    type: str
+
+
+Line: TypeAlias = Head | State | Statement | Gone | End | Other
+"""Any line."""
+
+_write = msgspec.json.Encoder().encode
+_read = msgspec.json.Decoder(Head | State | Statement | Gone | End).decode
+_peek = msgspec.json.Decoder(Other).decode
+_KNOWN = frozenset({"snapshot", "state", "statement", "gone", "end"})
+
+
+def write(line: Head | Gone | End) -> bytes:
+    """Write a line, with its line break."""
+    return _write(line) + b"\n"
+
+
+def read(line: str | bytes) -> Line:
+    """Read a line.
+
+    Raises
+    ------
+    MalformedError
+        If it is none.
+    """
+    try:
+        return _read(line)
+    except msgspec.MsgspecError as error:
+        try:
+            other = _peek(line)
+        except msgspec.MsgspecError:
+            other = Other("snapshot")
+        if other.type in _KNOWN:
+            raise MalformedError(f"this is no line of a snapshot: {error}") from None
+        return other

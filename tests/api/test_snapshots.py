@@ -1,0 +1,168 @@
+"""`GET /annolog/v1/snapshot`: all that holds, of one moment."""
+
+import json
+from typing import Any
+
+import pytest
+
+from annolog.domain.entries import SameAs
+from annolog.domain.errors import MalformedError
+from annolog.domain.snapshots import (
+    End,
+    Gone,
+    Head,
+    Line,
+    Other,
+    State,
+    Statement,
+    read,
+)
+from tests.support.service import Service, service
+
+EXPOSURE = "exposure:LSSTCam/{}"
+FIRST, SECOND = EXPOSURE.format(2026111900001), EXPOSURE.format(2026111900002)
+LATER = EXPOSURE.format(2026112000001)
+DATASET = "dataset:019a5c00-0000-7000-8000-000000000001"
+
+
+async def taken(annolog: Service, **query: str | int) -> list[Line]:
+    answer = await annolog.get("/snapshot", **query)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"] == "application/x-ndjson"
+    found = [read(line) for line in answer.text.splitlines()]
+    assert found[-1] == End(len(found) - 2)
+    return found
+
+
+def head(found: list[Line]) -> Head:
+    assert isinstance(found[0], Head)
+    return found[0]
+
+
+def states(found: list[Line]) -> dict[str, State]:
+    return {one.key: one for one in found if isinstance(one, State)}
+
+
+def statements(found: list[Line]) -> list[Statement]:
+    return [one for one in found if isinstance(one, Statement)]
+
+
+async def test_a_snapshot_has_states_and_statements_of_one_number(
+    database_url: str,
+) -> None:
+    async with service(database_url) as annolog:
+        said = await annolog.say(
+            FIRST, SECOND, flag="junk", tags=["vignetting"], text="dome"
+        )
+        await annolog.say(DATASET, tags=["bad_focus"])
+        found = await taken(annolog)
+        first = head(found)
+        assert (first.site_id, first.schema_version) == ("summit", 1)
+        assert first.number == (await annolog.get("/changes")).json()["head"]
+        assert states(found)[FIRST] == State(
+            key=FIRST,
+            kind="exposure",
+            number=said["number"],
+            flag="junk",
+            tags=("vignetting",),
+            notes=1,
+        )
+        assert set(states(found)) == {FIRST, SECOND, DATASET}
+        one = next(s for s in statements(found) if s.text)
+        assert str(one.revision_id) == said["revision_id"]
+        assert one.counted_for == (FIRST, SECOND)
+        assert (one.author, one.rank, one.flag) == ("jdoe", "human", "junk")
+
+
+async def test_what_does_not_count_is_left_out(database_url: str) -> None:
+    async with service(database_url) as annolog:
+        said = await annolog.say(FIRST, SECOND, flag="junk")
+        await annolog.review(said, "reject", by="curator", targets=[FIRST])
+        gone = await annolog.say(LATER, flag="junk")
+        await annolog.retract(gone)
+        await annolog.post(
+            "/annotations", {"reply_to": said["annotation_id"], "text": "indeed"}
+        )
+        found = await taken(annolog)
+        assert LATER not in states(found)
+        assert len(statements(found)) == 1
+
+
+async def test_targets_that_are_one_share_a_state(database_url: str) -> None:
+    other = "exposure:LSSTCam/2026111900009"
+    async with service(database_url) as annolog:
+        await annolog.say(FIRST, flag="junk")
+        await annolog.say(other, tags=["donuts"])
+        await annolog.set_entry(SameAs(key_a=FIRST, key_b=other))
+        found = await taken(annolog)
+        assert states(found)[FIRST].joined == (other,)
+        assert states(found)[FIRST].tags == ("donuts",)
+        assert other not in states(found)
+        assert all(set(s.counted_for) == {FIRST, other} for s in statements(found))
+
+
+async def test_filters_keep_what_has_no_instrument_and_no_night(
+    database_url: str,
+) -> None:
+    comcam = "exposure:LSSTComCam/2026111900001"
+    async with service(database_url) as annolog:
+        await annolog.say(FIRST, LATER, comcam, DATASET, flag="junk")
+        found = await taken(annolog, instrument="LSSTCam", day_obs_max=20261119)
+        assert set(states(found)) == {FIRST, DATASET}
+        assert set(statements(found)[0].counted_for) == {FIRST, DATASET}
+        assert head(found).instrument == ("LSSTCam",)
+        late = await taken(annolog, day_obs_min=20261120)
+        assert set(states(late)) == {LATER, DATASET}
+        wrong = await annolog.get(
+            "/snapshot", day_obs_min=20261121, day_obs_max=20261120
+        )
+        assert wrong.status_code == 422
+
+
+async def test_after_a_number_only_what_changed_is_given(database_url: str) -> None:
+    async with service(database_url) as annolog:
+        first = await annolog.say(FIRST, flag="junk", text="a")
+        second = await annolog.say(SECOND, flag="junk", text="b")
+        third = await annolog.say(SECOND, text="c")
+        before = head(await taken(annolog)).number
+        assert [*states(await taken(annolog, after=before))] == []
+        await annolog.retract(first)
+        await annolog.edit(third, text="d")
+        rejected = await annolog.review(second, "reject", by="bob")
+        assert rejected
+        found = await taken(annolog, after=before)
+        assert states(found)[FIRST].empty
+        gone = [one.annotation_id for one in found if isinstance(one, Gone)]
+        assert [str(one) for one in gone] == [first["annotation_id"]]
+        assert {s.text for s in statements(found)} >= {"d"}
+        assert head(found).after == before
+
+
+async def test_a_word_that_was_redacted_is_not_given(database_url: str) -> None:
+    async with service(database_url) as annolog:
+        said = await annolog.say(FIRST, text="a secret")
+        before = head(await taken(annolog)).number
+        path = f"/annotations/{said['annotation_id']}/redact"
+        answer = await annolog.post(path, {"reason": "private"}, by="admin")
+        assert answer.status_code == 201, answer.text
+        for query in ({}, {"after": before}):
+            found = await taken(annolog, **query)
+            assert [one.text for one in statements(found)] == [""]
+
+
+def test_later_types_of_lines_are_passed_over_and_nonsense_is_not() -> None:
+    assert read(json.dumps({"type": "set_version", "name": "a"})) == Other(
+        "set_version"
+    )
+    for line in ("[]", "{}", '{"type": "state"}', "", '{"type":'):
+        with pytest.raises(MalformedError):
+            read(line)
+
+
+async def test_a_large_snapshot_is_sent_in_pieces(database_url: str) -> None:
+    async with service(database_url) as annolog:
+        names: list[Any] = [EXPOSURE.format(2026111900000 + n) for n in range(1, 1500)]
+        await annolog.say(*names, flag="junk")
+        found = await taken(annolog)
+        assert len(states(found)) == 1499
+        assert len(statements(found)[0].counted_for) == 1499
