@@ -3,8 +3,9 @@
     made = MadeButler.create(folder / "repo")            # universe=0 for an old one
     made.take(range(1, 21), day_obs=20260115)
     made.define_visits({2026011500001: [2026011500001, 2026011500002]})
+    raws = made.ingest([2026011500001], detectors=[0, 1])
 
-Its registry is all that counts here: no dataset is in it.
+Its registry is all that counts here: datasets have no files.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,7 +14,16 @@ from pathlib import Path
 from typing import Any, Self
 
 from astropy.time import Time, TimeDelta
-from lsst.daf.butler import Butler, DimensionConfig, Timespan
+from lsst.daf.butler import (
+    Butler,
+    CollectionType,
+    Config,
+    DatasetIdGenEnum,
+    DatasetRef,
+    DatasetType,
+    DimensionConfig,
+    Timespan,
+)
 from lsst.daf.butler.tests.utils import create_populated_sqlite_registry
 from lsst.resources import ResourcePath
 
@@ -42,12 +52,20 @@ class MadeButler:
         *,
         universe: int | None = None,
         instruments: Sequence[str] = (CAMERA,),
+        database: str | None = None,
     ) -> Self:
-        """Make a repository; `universe` is the number of an old one."""
-        config = None
+        """Make a repository; `universe` is the number of an old one.
+
+        It is on SQLite, or on a PostgreSQL database that has the extension btree_gist.
+        """
+        dimensions = None
         if universe is not None:
-            config = DimensionConfig(_OLD.format(universe))
-        Butler.makeRepo(str(root), dimensionConfig=config)
+            dimensions = DimensionConfig(_OLD.format(universe))
+        config = None
+        if database is not None:
+            config = Config()
+            config[".registry.db"] = database
+        Butler.makeRepo(str(root), config=config, dimensionConfig=dimensions)
         made = cls(str(root), Butler.from_config(str(root), writeable=True))
         for name in instruments:
             made.add_instrument(name)
@@ -179,6 +197,62 @@ class MadeButler:
                 for exposure in exposures
             ],
         )
+
+    def add_detectors(
+        self, numbers: Iterable[int], *, instrument: str = CAMERA
+    ) -> None:
+        """Say which detectors an instrument has."""
+        self._insert(
+            "detector",
+            [
+                {
+                    "instrument": instrument,
+                    "id": number,
+                    "full_name": f"R22_S{number:03d}",
+                    "raft": "R22",
+                    "purpose": "SCIENCE",
+                }
+                for number in numbers
+            ],
+            skip=True,
+        )
+
+    def ingest(
+        self,
+        exposures: Iterable[int],
+        *,
+        detectors: Sequence[int] = (0,),
+        name: str = "raw",
+        run: str = "LSSTCam/raw/all",
+        instrument: str = CAMERA,
+    ) -> list[DatasetRef]:
+        """Add datasets; again they have the same ids, as raws of Rubin have."""
+        self.add_detectors(detectors, instrument=instrument)
+        universe = self.butler.dimensions
+        kind = DatasetType(
+            name,
+            {"instrument", "exposure", "detector"},
+            "StructuredDataDict",
+            universe=universe,
+        )
+        registry = self.butler.registry
+        registry.registerDatasetType(kind)
+        self.butler.collections.register(run, CollectionType.RUN)
+        refs = [
+            DatasetRef(
+                kind,
+                registry.expandDataId(
+                    instrument=instrument, exposure=exposure, detector=detector
+                ),
+                run=run,
+                id_generation_mode=DatasetIdGenEnum.DATAID_TYPE_RUN,
+            )
+            for exposure in exposures
+            for detector in detectors
+        ]
+        with self.butler.transaction():
+            registry._importDatasets(refs)
+        return refs
 
     def _is_dimension(self, name: str) -> bool:
         return name in self.butler.dimensions.dimensions.names

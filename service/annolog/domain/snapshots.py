@@ -195,7 +195,7 @@ def read(line: str | bytes) -> Line:
         If it is none.
     """
     try:
-        return _read(line)
+        found: Line = _read(line)
     except msgspec.MsgspecError as error:
         try:
             other = _peek(line)
@@ -204,3 +204,4 @@ def read(line: str | bytes) -> Line:
         if other.type in _KNOWN:
             raise MalformedError(f"this is no line of a snapshot: {error}") from None
         return other
+    return found

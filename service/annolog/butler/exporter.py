@@ -1,0 +1,364 @@
+"""The exporter: brings a butler's tables from any earlier state to the wanted one.
+
+It goes by what is there and never by what it did before: rows vanish with their
+datasets, and datasets come back. All of one export is one transaction, so a process
+that is killed leaves the old state; only rows that differ are touched.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+import msgspec
+from lsst.daf.butler import Butler
+
+from annolog.butler import layout
+from annolog.butler.holdings import Holdings
+from annolog.butler.layout import LAYOUTS, Layout
+from annolog.butler.tables import RaceError, Tables, TablesError
+from annolog.butler.wanted import Gathered, Key, Rows, Waiting, naive, rows
+from annolog.domain.snapshots import SCHEMA_VERSION, Head, Line
+
+AT_ONCE = 10_000
+"""Rows that are written before progress is told again."""
+
+TRIES = 5
+"""An export during which datasets are removed is done anew, so often at most."""
+
+
+class Progress(NamedTuple):
+    """How far an export is.
+
+    Attributes
+    ----------
+    step
+        What is being done, in a word or two.
+    done, total
+        Rows; total is 0 where it is not known.
+    """
+
+    step: str
+    done: int
+    total: int = 0
+
+
+class Scope(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Which part of what holds a butler gets; another scope is another export.
+
+    Attributes
+    ----------
+    instrument, day_obs_min, day_obs_max
+        As asked of the service.
+    label
+        The observatory's label for the repository.
+    embargo_hours
+        Only targets that are older.
+    """
+
+    instrument: tuple[str, ...] = ()
+    day_obs_min: int | None = None
+    day_obs_max: int | None = None
+    label: str | None = None
+    embargo_hours: float | None = None
+
+
+@dataclass(slots=True)
+class Exported:
+    """What an export came to.
+
+    Attributes
+    ----------
+    site_id, number, taken_at
+        Of the snapshot that is in the tables now.
+    added, changed, removed
+        Rows by table; tables of which nothing was touched are left out.
+    waiting
+        Targets that have no row, by reason and kind.
+    """
+
+    site_id: str
+    number: int
+    taken_at: datetime
+    added: dict[str, int] = field(default_factory=dict)
+    changed: dict[str, int] = field(default_factory=dict)
+    removed: dict[str, int] = field(default_factory=dict)
+    waiting: Waiting = field(default_factory=Waiting)
+
+    @property
+    def touched(self) -> int:
+        """How many rows were touched."""
+        return sum(
+            sum(one.values()) for one in (self.added, self.changed, self.removed)
+        )
+
+
+class Stored(NamedTuple):
+    """Whose snapshot is in the tables; as `layout.SNAPSHOT` has it."""
+
+    site_id: str
+    incarnation: str
+    number: int
+    taken_at: datetime
+    exported_at: datetime
+    schema_version: int
+    scope: str
+    waiting: int
+
+
+class Exporter:
+    """Exports into one butler.
+
+    Parameters
+    ----------
+    butler
+        It is open for writing.
+    scope
+        Which part of what holds it gets.
+    now
+        Gives the wall time (UTC).
+    tell
+        Is told how far it is.
+
+    Raises
+    ------
+    TablesError
+        If the butler does not fit, or a table could not be made.
+    """
+
+    def __init__(
+        self,
+        butler: Butler,
+        scope: Scope,
+        *,
+        now: Callable[[], datetime],
+        tell: Callable[[Progress], None] = lambda _: None,
+    ) -> None:
+        self._butler = butler
+        self._scope = scope
+        self._now = now
+        self._tell = tell
+        self.tables = Tables(butler)
+        self.tables.make()
+
+    def stored(self) -> Stored | None:
+        """Say whose snapshot is in the tables; None before the first export."""
+        for row in self.tables.rows(layout.SNAPSHOT, LAYOUTS[layout.SNAPSHOT].names):
+            return Stored(*row)
+        return None
+
+    def export(
+        self, head: Head, lines: Iterable[Line], *, other_site: bool = False
+    ) -> Exported:
+        """Bring the tables to a snapshot, or to where what changed leads.
+
+        Parameters
+        ----------
+        head
+            Whose lines these are. With `after` they are what changed since the
+            snapshot that is in the tables; else the whole.
+        lines
+            The other lines, all of them.
+        other_site
+            Whether a snapshot of another site may be replaced.
+
+        Raises
+        ------
+        TablesError
+            If the lines do not lead on from what is in the tables, or the role may
+            not write them. Nothing was written then.
+        """
+        gathered = Gathered(self._scope.label)
+        for count, line in enumerate(lines, 1):
+            gathered.add(line)
+            if count % AT_ONCE == 0:
+                self._tell(Progress("lines read", count))
+        for tried in range(1, TRIES + 1):
+            try:
+                with self.tables.writing():
+                    self._demand_leads_on(head, other_site=other_site)
+                    return self._bring(head, gathered)
+            except RaceError:
+                if tried == TRIES:
+                    raise
+                time.sleep(0.1 * tried)
+        raise AssertionError  # pragma: no cover - the loop returns or raises
+
+    # ------------------------------------------------------------ inner works
+
+    def _demand_leads_on(self, head: Head, *, other_site: bool) -> None:
+        if head.schema_version != SCHEMA_VERSION:
+            raise TablesError(
+                f"the service gives snapshots of version {head.schema_version}, and"
+                f" this version reads {SCHEMA_VERSION}"
+            )
+        stored = self.stored()
+        if stored is None:
+            if head.after is not None:
+                raise TablesError(
+                    "there is no snapshot that changes could lead on from"
+                )
+            return
+        if stored.site_id != head.site_id:
+            if other_site and head.after is None:
+                return
+            raise TablesError(
+                f"the tables hold a snapshot of the site {stored.site_id!r}, and this"
+                f" one is of {head.site_id!r}: say --other-site to replace it"
+            )
+        same_life = stored.incarnation == head.incarnation
+        if head.number < stored.number:
+            raise TablesError(
+                f"the tables hold change {stored.number}, and this service knows only"
+                f" {head.number}: does it lag behind?"
+            )
+        if head.after is not None and (
+            head.after > stored.number
+            or not same_life
+            or stored.scope != self._scope_words()
+        ):
+            raise TablesError(
+                f"what changed after {head.after} does not lead on from the snapshot"
+                f" {stored.number} in the tables: export the whole"
+            )
+
+    def _bring(self, head: Head, gathered: Gathered) -> Exported:
+        done = Exported(head.site_id, head.number, head.taken_at)
+        before = None
+        if self._scope.embargo_hours is not None:
+            before = head.taken_at - timedelta(hours=self._scope.embargo_hours)
+        self._tell(Progress("asking what the butler holds", 0))
+        held = Holdings(self._butler, self.tables, before).held(gathered.places())
+        wanted = rows(gathered, held)
+        done.waiting = wanted.waiting
+        found_by = None if head.after is None else _found_by(gathered)
+        for name, one in LAYOUTS.items():
+            if name == layout.SNAPSHOT:
+                continue
+            if found_by is None:
+                there = self._there(one, None)
+            elif name in found_by:
+                there = self._there(one, found_by[name])
+            else:
+                continue
+            self._difference(one, there, wanted.tables[name], done)
+        self._store(head, done)
+        return done
+
+    def _there(self, one: Layout, found_by: "_FoundBy | None") -> dict[Key, object]:
+        """Read keys and digests of the rows that are there, or of those in question."""
+        columns = (*one.key_names, *(("digest",) if one.rest else ()))
+        width = len(one.key_names)
+        where = None if found_by is None else (found_by.column, found_by.values)
+        there = {
+            row[:width]: row[width] if one.rest else None
+            for row in self.tables.rows(one.name, columns, where)
+        }
+        if found_by is None or found_by.keys is None:
+            return there
+        part = found_by.width
+        return {key: d for key, d in there.items() if key[:part] in found_by.keys}
+
+    def _difference(
+        self, one: Layout, there: Mapping[Key, object], wanted: Rows, done: Exported
+    ) -> None:
+        gone = [key for key in there if key not in wanted]
+        new = [key for key in wanted if key not in there]
+        other = [
+            key
+            for key, rest in wanted.items()
+            if rest and key in there and there[key] != rest[-1]
+        ]
+        total, count = len(gone) + len(new) + len(other), 0
+        step = one.name.removeprefix(layout.PREFIX)
+        for keys, numbers, write in (
+            (gone, done.removed, lambda some: self.tables.delete(one.name, some)),
+            (
+                other,
+                done.changed,
+                lambda some: self.tables.replace(
+                    one.name, [(*key, *wanted[key]) for key in some]
+                ),
+            ),
+            (
+                new,
+                done.added,
+                lambda some: self.tables.insert(
+                    one.name, [(*key, *wanted[key]) for key in some]
+                ),
+            ),
+        ):
+            for start in range(0, len(keys), AT_ONCE):
+                some = keys[start : start + AT_ONCE]
+                write(some)
+                count += len(some)
+                self._tell(Progress(step, count, total))
+            if keys:
+                numbers[step] = len(keys)
+
+    def _store(self, head: Head, done: Exported) -> None:
+        others = [
+            key
+            for key in self.tables.rows(layout.SNAPSHOT, ("site_id",))
+            if key != (head.site_id,)
+        ]
+        self.tables.delete(layout.SNAPSHOT, others)
+        waiting = done.waiting.total
+        stored = self.stored()
+        if head.after is not None and stored is not None:
+            # Only what changed was looked at; the rest waits as it did.
+            waiting = max(waiting, stored.waiting)
+        row = Stored(
+            head.site_id,
+            head.incarnation,
+            head.number,
+            naive(head.taken_at),
+            naive(self._now()),
+            head.schema_version,
+            self._scope_words(),
+            waiting,
+        )
+        self.tables.replace(layout.SNAPSHOT, [row])
+
+    def _scope_words(self) -> str:
+        return msgspec.json.encode(self._scope).decode()
+
+
+class _FoundBy(NamedTuple):
+    """How the rows in question are found.
+
+    Attributes
+    ----------
+    column, values
+        A column and what it may be: maybe of more rows than are in question.
+    keys, width
+        The first values of the keys in question, and how many those are; None: all.
+    """
+
+    column: str
+    values: list[object]
+    keys: set[Key] | None
+    width: int = 0
+
+
+def _found_by(gathered: Gathered) -> dict[str, _FoundBy]:
+    """Say which rows what changed is about, by table."""
+    found: dict[str, _FoundBy] = {}
+    annotations: list[object] = sorted(gathered.statements)
+    if annotations:
+        by_annotation = _FoundBy("annotation_id", annotations, None)
+        found[layout.STATEMENT] = by_annotation
+        found |= {layout.links(kind): by_annotation for kind in layout.KINDS}
+    keys: dict[str, set[Key]] = {}
+    for key in gathered.states:
+        place = gathered.place(key)
+        if place is not None:
+            keys.setdefault(place.kind, set()).add(place.key)
+    for kind, some in keys.items():
+        names = [column.name for column in layout.KINDS[kind]]
+        column = names.index(layout.FOUND_BY[kind])
+        values = list({key[column] for key in some})
+        of_kind = _FoundBy(names[column], values, some, len(names))
+        found |= {layout.states(kind): of_kind, layout.tags(kind): of_kind}
+    return found

@@ -1,0 +1,302 @@
+"""The exporter on real butlers: any earlier state becomes the wanted one."""
+
+import copy
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from lsst.daf.butler import Butler
+
+from annolog.butler import layout
+from annolog.butler.exporter import Exported, Exporter, Progress, Scope
+from annolog.butler.layout import LAYOUTS
+from annolog.butler.reader import Reader
+from annolog.butler.tables import Tables, TablesError
+from annolog.domain.snapshots import Line
+from tests.support.butlers import CAMERA, MadeButler
+from tests.support.snapshots import TAKEN, Lines, a_head
+
+Content = dict[str, set[tuple[object, ...]]]
+
+
+def exposure(number: int) -> str:
+    return f"exposure:{CAMERA}/{2026011500000 + number}"
+
+
+def detector(number: int, chip: int) -> str:
+    return f"detector:{CAMERA}/{2026011500000 + number}/{chip}"
+
+
+def visit(number: int) -> str:
+    return f"record:visit/instrument={CAMERA}/visit={2026011500000 + number}"
+
+
+def exporter(made: MadeButler, scope: Scope | None = None) -> Exporter:
+    return Exporter(made.butler, scope or Scope(), now=lambda: TAKEN)
+
+
+def export(made: MadeButler, lines: Lines, scope: Scope | None = None) -> Exported:
+    return exporter(made, scope).export(lines.head, lines.lines)
+
+
+def content(made: MadeButler) -> Content:
+    """Give all rows but that of the snapshot itself."""
+    tables = Tables(made.butler)
+    tables.open()
+    return {
+        name: set(tables.rows(name, one.names))
+        for name, one in LAYOUTS.items()
+        if name != layout.SNAPSHOT
+    }
+
+
+@pytest.fixture
+def night(fresh: MadeButler) -> MadeButler:
+    """Give a butler with exposures 1 to 6, a visit, and raws of two detectors."""
+    ids = fresh.take(range(1, 7))
+    fresh.define_visits({ids[0]: ids[:2]})
+    fresh.ingest(ids, detectors=[0, 1])
+    return fresh
+
+
+@pytest.fixture
+def raws(night: MadeButler) -> list[UUID]:
+    return [ref.id for ref in night.ingest(range(2026011500001, 2026011500007))]
+
+
+def test_what_is_said_comes_into_tables_of_its_kind(
+    night: MadeButler, raws: list[UUID]
+) -> None:
+    lines = Lines()
+    lines.say(exposure(1), exposure(2), tags=["vignetting", "donuts"], text="dome")
+    lines.say(detector(3, 1), flag="questionable")
+    lines.say(visit(1), f"dataset:{raws[0]}")
+    lines.say(f"record:detector/instrument={CAMERA}/detector=1", flag=None, tags=["a1"])
+    lines.say("set:drp1@3-1F0A77C2", flag=None, text="good")
+    lines.say(f"collection:main/{CAMERA}%2Fraw%2Fall", flag=None)
+    done = export(night, lines, Scope(label="main"))
+    assert done.waiting.total == 0
+    found = Reader(night.butler)
+    assert (found.site_id, found.number) == ("summit", 6)
+    assert found.taken_at == TAKEN + timedelta(seconds=6)
+    assert found.exposures(CAMERA, ["junk"]) == {2026011500001, 2026011500002}
+    assert found.exposures(CAMERA, [], ["donuts"]) == {2026011500001, 2026011500002}
+    assert found.exposures("LATISS", ["junk"], ["donuts"]) == set()
+    assert found.detectors(CAMERA, ["questionable"]) == {(2026011500003, 1)}
+    assert found.visits(CAMERA, ["junk"]) == {2026011500001}
+    assert found.datasets(["junk"]) == {raws[0]}
+    assert found.datasets(["questionable"]) == set()
+    state = found.of_exposures(CAMERA, [2026011500001])[2026011500001]
+    assert (state.flag, state.tags, state.notes) == (
+        "junk",
+        ("donuts", "vignetting"),
+        1,
+    )
+    (said,) = found.statements_of_exposures(CAMERA, [2026011500001])[2026011500001]
+    assert (said.text, said.author, said.tags) == (
+        "dome",
+        "jdoe",
+        ("vignetting", "donuts"),
+    )
+    assert said.created_at == TAKEN
+    rows = content(night)
+    for kind in layout.KINDS:
+        assert rows[layout.states(kind)], kind
+        assert rows[layout.links(kind)], kind
+
+
+def test_a_second_export_touches_nothing(night: MadeButler, raws: list[UUID]) -> None:
+    lines = Lines()
+    lines.say(exposure(1), f"dataset:{raws[0]}", tags=["vignetting"])
+    assert export(night, lines).touched > 0
+    before = content(night)
+    assert export(night, lines).touched == 0
+    assert content(night) == before
+
+
+def test_only_what_differs_is_touched(night: MadeButler, raws: list[UUID]) -> None:
+    lines = Lines()
+    first = lines.say(exposure(1), tags=["vignetting"])
+    lines.say(*(f"dataset:{one}" for one in raws))
+    export(night, lines)
+    lines.retract(first)
+    lines.say(exposure(1), flag="questionable", tags=["donuts"])
+    done = export(night, lines)
+    assert done.changed == {"exposure": 1}
+    assert done.added == {"statement": 1, "exposure_tag": 1, "exposure_statement": 1}
+    assert done.removed == {"statement": 1, "exposure_tag": 1, "exposure_statement": 1}
+
+
+def test_rows_vanish_with_their_dataset_and_come_back_with_it(
+    night: MadeButler, raws: list[UUID]
+) -> None:
+    lines = Lines()
+    lines.say(*(f"dataset:{one}" for one in raws[:2]), tags=["vignetting"])
+    export(night, lines)
+    before = content(night)
+    refs = [night.butler.get_dataset(one) for one in raws[:2]]
+    night.butler.registry.removeDatasets([ref for ref in refs if ref is not None])
+    assert not any(content(night)[layout.states("dataset")])
+    assert not any(content(night)[layout.tags("dataset")])
+    done = export(night, lines)
+    assert done.waiting.counts == {("not_held", "dataset"): 2}
+    assert content(night)[layout.STATEMENT] == set()
+    assert Reader(night.butler).waiting == 2
+    night.ingest(range(2026011500001, 2026011500007))
+    export(night, lines)
+    assert content(night) == before
+    assert Reader(night.butler).waiting == 0
+
+
+def test_what_the_repository_does_not_hold_waits_and_is_told(night: MadeButler) -> None:
+    unknown = UUID("019a5c00-0000-7000-8000-00000000ffff")
+    lines = Lines()
+    lines.say(
+        exposure(1),
+        exposure(99),
+        detector(1, 1),
+        detector(1, 7),
+        detector(99, 1),
+        visit(1),
+        visit(99),
+        f"dataset:{unknown}",
+        "exposure:LATISS/2026011500001",
+        "record:skymap/skymap=discrete",
+        "collection:main/nothing",
+    )
+    lines.say(f"night:{CAMERA}/20260115", flag=None)
+    done = export(night, lines, Scope(label="main"))
+    assert done.waiting.counts == {
+        ("not_held", "exposure"): 2,
+        ("not_held", "detector"): 2,
+        ("not_held", "visit"): 1,
+        ("not_held", "dataset"): 1,
+        ("not_held", "record"): 1,
+        ("not_held", "collection"): 1,
+        ("no_place", "night"): 1,
+    }
+    assert done.waiting.total == 8
+    assert done.waiting.examples["not_held", "visit"] == [visit(99)]
+    night.take([99])
+    assert export(night, lines).waiting.counts["not_held", "exposure"] == 1
+
+
+def test_what_changed_leads_to_where_the_whole_does(
+    night: MadeButler, raws: list[UUID]
+) -> None:
+    lines = Lines()
+    lines.say(exposure(1), exposure(2), f"dataset:{raws[0]}", tags=["vignetting"])
+    gone = lines.say(exposure(2), exposure(3), visit(1), tags=["donuts"])
+    export(night, lines)
+    earlier = copy.deepcopy(lines)
+    lines.retract(gone)
+    lines.say(detector(1, 1), exposure(1), flag="questionable")
+    changes: list[Line] = lines.since(earlier)
+    head = a_head(lines.number, after=earlier.number)
+    done = exporter(night).export(head, changes)
+    assert done.touched
+    found = content(night)
+    assert export(night, lines).touched == 0
+    assert content(night) == found
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda: a_head(5), "does it lag behind"),
+        (lambda: a_head(20, site="usdf"), "--other-site"),
+        (lambda: a_head(30, after=20), "export the whole"),
+        (lambda: a_head(30, after=10, life="ffffffff"), "export the whole"),
+    ],
+)
+def test_what_does_not_lead_on_is_refused(
+    night: MadeButler, change: Callable[[], object], reason: str
+) -> None:
+    lines = Lines(number=9)
+    lines.say(exposure(1))
+    export(night, lines)
+    before = content(night)
+    with pytest.raises(TablesError, match=reason):
+        exporter(night).export(change(), [])  # type: ignore[arg-type]
+    assert content(night) == before
+
+
+def test_another_scope_needs_the_whole(night: MadeButler) -> None:
+    lines = Lines(number=9)
+    lines.say(exposure(1))
+    export(night, lines)
+    other = exporter(night, Scope(embargo_hours=1.0))
+    with pytest.raises(TablesError, match="export the whole"):
+        other.export(a_head(11, after=10), [])
+    assert other.export(a_head(11), lines.lines).touched == 0
+
+
+def test_progress_is_told(night: MadeButler) -> None:
+    told: list[Progress] = []
+    one = Exporter(night.butler, Scope(), now=lambda: TAKEN, tell=told.append)
+    lines = Lines()
+    lines.say(*(exposure(n) for n in range(1, 7)))
+    one.export(lines.head, lines.lines)
+    assert Progress("exposure", 6, 6) in told
+
+
+def test_two_repositories_get_what_each_holds(
+    night: MadeButler, tmp_path: Path
+) -> None:
+    embargo = MadeButler.create(tmp_path / "embargo")
+    embargo.take([7, 8])
+    lines = Lines()
+    lines.say(*(exposure(n) for n in range(1, 9)))
+    export(night, lines)
+    export(embargo, lines)
+    main = Reader(night.butler).exposures(CAMERA, ["junk"])
+    other = Reader(embargo.butler).exposures(CAMERA, ["junk"])
+    assert main == set(range(2026011500001, 2026011500007))
+    assert other == {2026011500007, 2026011500008}
+
+
+def ids(found: Iterable[int]) -> set[int]:
+    return {one - 2026011500000 for one in found}
+
+
+def test_the_embargo_keeps_what_is_young(
+    fresh: MadeButler,
+) -> None:
+    # Exposure n begins 34 n seconds after 23:00 TAI and lasts 30 s.
+    taken = fresh.take([1, 1000, 1100])
+    fresh.define_visits({taken[0]: taken[:1], taken[2]: taken[2:]})
+    raw = fresh.ingest(taken, detectors=[1])
+    lines = Lines()
+    lines.say(
+        *(exposure(n) for n in (1, 1000, 1100)),
+        *(detector(n, 1) for n in (1, 1100)),
+        visit(1),
+        visit(1100),
+        *(f"dataset:{ref.id}" for ref in raw),
+    )
+    # 1000 ends at 08:27:10 TAI, so 3.55 hours before 12:00:01 UTC.
+    done = export(fresh, lines, Scope(embargo_hours=3.0))
+    found = Reader(fresh.butler)
+    assert ids(found.exposures(CAMERA, ["junk"])) == {1, 1000}
+    assert found.detectors(CAMERA, ["junk"]) == {(2026011500001, 1)}
+    assert found.datasets(["junk"]) == {raw[0].id, raw[1].id}
+    assert done.waiting.counts["embargoed", "exposure"] == 1
+    assert done.waiting.counts["embargoed", "dataset"] == 1
+    assert found.scope == {"embargo_hours": 3.0}
+    export(fresh, lines, Scope(embargo_hours=4.0))
+    assert ids(Reader(fresh.butler).exposures(CAMERA, ["junk"])) == {1}
+
+
+def test_an_old_universe_takes_the_same(tmp_path: Path) -> None:
+    old = MadeButler.create(tmp_path / "old", universe=0)
+    taken = old.take(range(1, 3))
+    raw = old.ingest(taken, detectors=[0])
+    lines = Lines()
+    lines.say(exposure(1), detector(2, 0), f"dataset:{raw[1].id}", "exposure:X/1")
+    export(old, lines)
+    found = Reader(Butler.from_config(old.uri))
+    assert ids(found.exposures(CAMERA, ["junk"])) == {1}
+    assert found.datasets(["junk"]) == {raw[1].id}
+    assert export(old, lines).touched == 0
