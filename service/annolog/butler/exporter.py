@@ -272,22 +272,20 @@ class Exporter:
         ]
         total, count = len(gone) + len(new) + len(other), 0
         step = one.name.removeprefix(layout.PREFIX)
+
+        def remove(keys: list[Key]) -> None:
+            self.tables.delete(one.name, keys)
+
+        def replace(keys: list[Key]) -> None:
+            self.tables.replace(one.name, [(*key, *wanted[key]) for key in keys])
+
+        def insert(keys: list[Key]) -> None:
+            self.tables.insert(one.name, [(*key, *wanted[key]) for key in keys])
+
         for keys, numbers, write in (
-            (gone, done.removed, lambda some: self.tables.delete(one.name, some)),
-            (
-                other,
-                done.changed,
-                lambda some: self.tables.replace(
-                    one.name, [(*key, *wanted[key]) for key in some]
-                ),
-            ),
-            (
-                new,
-                done.added,
-                lambda some: self.tables.insert(
-                    one.name, [(*key, *wanted[key]) for key in some]
-                ),
-            ),
+            (gone, done.removed, remove),
+            (other, done.changed, replace),
+            (new, done.added, insert),
         ):
             for start in range(0, len(keys), AT_ONCE):
                 some = keys[start : start + AT_ONCE]
@@ -323,6 +321,36 @@ class Exporter:
 
     def _scope_words(self) -> str:
         return msgspec.json.encode(self._scope).decode()
+
+
+def open_exporter(
+    repo: str,
+    scope: Scope,
+    *,
+    now: Callable[[], datetime],
+    tell: Callable[[Progress], None] = lambda _: None,
+) -> Exporter:
+    """Open a repository for an exporter.
+
+    Parameters
+    ----------
+    repo
+        Its URI, or a name that the butler's index of repositories has.
+    scope, now, tell
+        As for `Exporter`.
+
+    Raises
+    ------
+    TablesError
+        If it cannot be opened for writing, or does not fit.
+    """
+    try:
+        butler = Butler.from_config(repo, writeable=True, without_datastore=True)
+    except Exception as error:
+        raise TablesError(
+            f"{repo} cannot be opened as a repository, for writing: {error}"
+        ) from error
+    return Exporter(butler, scope, now=now, tell=tell)
 
 
 class _FoundBy(NamedTuple):

@@ -6,6 +6,7 @@ from dataclasses import asdict
 import asyncpg
 import click
 
+from annolog.cli.butler_exports import command as butler
 from annolog.cli.imports import demand_schema
 from annolog.cli.main import FailedError, database_url, emit, json_option
 from annolog.exposurelog import exporter
@@ -15,6 +16,9 @@ from annolog.exposurelog.exporter import Exported
 @click.group("export")
 def command() -> None:  # numpydoc ignore=GL08
     """Give what annolog holds to other programs."""
+
+
+command.add_command(butler)
 
 
 @command.command("exposurelog")

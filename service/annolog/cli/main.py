@@ -23,7 +23,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "check": ("annolog.cli.check", "Compare every view with what the records give"),
         "consume": ("annolog.cli.consume", "Show what a topic holds"),
         "exposures": ("annolog.cli.exposures", "Bring exposures and visits of butlers"),
-        "export": ("annolog.cli.exports", "Export into other layouts"),
+        "export": ("annolog.cli.exports", "Export into a butler, or another layout"),
         "import": ("annolog.cli.imports", "Import another log's database"),
         "incarnation": (
             "annolog.cli.incarnation",

@@ -1,0 +1,143 @@
+"""`annologd export butler`, as an operator runs it, against the running service."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from click.testing import CliRunner
+
+from annolog.butler import open_reader
+from annolog.cli.main import main
+from tests.support.butlers import CAMERA, MadeButler
+from tests.support.marked import Marked
+from tests.support.served import ServiceProcess
+
+
+@pytest.fixture
+def served(database_url: str, tmp_path: Path) -> Iterator[ServiceProcess]:
+    with ServiceProcess(database_url, tmp_path / "home") as one:
+        yield one
+
+
+@pytest.fixture
+def night(fresh: MadeButler) -> MadeButler:
+    fresh.ingest(fresh.take(range(1, 7)), detectors=[0, 1])
+    return fresh
+
+
+def exposure(number: int) -> str:
+    return f"exposure:{CAMERA}/{2026011500000 + number}"
+
+
+def say(served: ServiceProcess, *keys: str, **content: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+    answer = httpx.post(
+        f"{served.url}/annolog/v1/annotations",
+        json={"targets": keys, **content},
+        headers={"X-Annolog-User": "jdoe"},
+    )
+    assert answer.status_code == 201, answer.text
+    said: dict[str, Any] = answer.json()
+    return said
+
+
+def export(made: MadeButler, source: str, *options: str) -> dict[str, Any]:
+    arguments = ["export", "butler", "--repo", made.uri, "--from", source, "--json"]
+    done = CliRunner().invoke(main, [*arguments, *options])
+    assert done.exit_code == 0, done.output
+    report: dict[str, Any] = json.loads(done.stdout)
+    return report
+
+
+def junk(made: MadeButler) -> set[int]:
+    found: set[int] = open_reader(made.butler).exposures(CAMERA, ["junk"])
+    return {one - 2026011500000 for one in found}
+
+
+def eventually(holds: Callable[[], bool], told: Callable[[], str]) -> None:
+    deadline = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < deadline, told()
+        time.sleep(0.1)
+
+
+def test_an_export_brings_what_was_said_and_tells_what_waits(
+    served: ServiceProcess, night: MadeButler
+) -> None:
+    say(served, exposure(1), exposure(99), flag="junk", text="two\u2028lines")
+    done = export(night, served.url)
+    assert done["added"]["exposure"] == 1
+    assert done["waiting"] == [
+        {
+            "reason": "not_held",
+            "kind": "exposure",
+            "count": 1,
+            "examples": [exposure(99)],
+        }
+    ]
+    assert junk(night) == {1}
+    again = export(night, served.url)
+    assert again["number"] == done["number"]
+    assert not again["added"] | again["changed"] | again["removed"]
+
+
+def test_a_follower_keeps_up(
+    served: ServiceProcess, night: MadeButler, tmp_path: Path
+) -> None:
+    said = say(served, exposure(1), flag="junk")
+    arguments = ("export", "butler", "--repo", night.uri, "--from", served.url)
+    follower = Marked(
+        ("-m", "annolog.cli", *arguments, "--follow", "--full-every", "3"), tmp_path
+    )
+    try:
+        eventually(lambda: "rows added" in follower.told(), follower.told)
+        say(served, exposure(2), flag="junk")
+        eventually(lambda: junk(night) == {1, 2}, follower.told)
+        answer = httpx.post(
+            f"{served.url}/annolog/v1/annotations/{said['annotation_id']}/retract",
+            headers={
+                "X-Annolog-User": "jdoe",
+                "If-Match": f'"{said["revision_id"]}"',
+            },
+        )
+        assert answer.status_code == 200, answer.text
+        eventually(lambda: junk(night) == {2}, follower.told)
+        # What the butler gets later is seen when the whole is compared.
+        say(served, exposure(50), flag="junk")
+        night.take([50])
+        eventually(lambda: junk(night) == {2, 50}, follower.told)
+        # The service may go away and come back.
+        served.stop()
+        served.start()
+        served.wait_until_ready()
+        say(served, exposure(3), flag="junk")
+        eventually(lambda: junk(night) == {2, 3, 50}, follower.told)
+        assert follower.end(15) == 0, follower.told()
+    finally:
+        follower.close()
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "reason"),
+    [
+        (("--from", "ftp://x"), 2, "neither https://host nor 'kafka'"),
+        (("--from", "http://127.0.0.1:9"), 1, "does not answer"),
+        (("--from", "http://127.0.0.1:9", "--repo", "/nothing"), 1, "cannot be opened"),
+        (("--from", "kafka"), 2, "ANNOLOG_KAFKA_BOOTSTRAP is not set"),
+        ((), 2, "--from"),
+    ],
+)
+def test_what_cannot_be_done_is_told(
+    night: MadeButler,
+    options: tuple[str, ...],
+    code: int,
+    reason: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("ANNOLOG_KAFKA_BOOTSTRAP", raising=False)
+    done = CliRunner().invoke(main, ["export", "butler", "--repo", night.uri, *options])
+    assert done.exit_code == code, done.output
+    assert reason in done.output
