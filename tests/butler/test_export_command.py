@@ -1,6 +1,7 @@
 """`annologd export butler`, as an operator runs it, against the running service."""
 
 import json
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -115,7 +116,7 @@ def test_a_follower_keeps_up(
         served.wait_until_ready()
         say(served, exposure(3), flag="junk")
         eventually(lambda: junk(night) == {2, 3, 50}, follower.told)
-        assert follower.end(15) == 0, follower.told()
+        assert follower.end(signal.SIGTERM) == 0, follower.told()
     finally:
         follower.close()
 

@@ -16,7 +16,6 @@ from typing import Any, Self
 from astropy.time import Time, TimeDelta
 from lsst.daf.butler import (
     Butler,
-    CollectionType,
     Config,
     DatasetIdGenEnum,
     DatasetRef,
@@ -24,6 +23,7 @@ from lsst.daf.butler import (
     DimensionConfig,
     Timespan,
 )
+from lsst.daf.butler.registry import CollectionType
 from lsst.daf.butler.tests.utils import create_populated_sqlite_registry
 from lsst.resources import ResourcePath
 

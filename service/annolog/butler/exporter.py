@@ -373,7 +373,7 @@ class _FoundBy(NamedTuple):
 def _found_by(gathered: Gathered) -> dict[str, _FoundBy]:
     """Say which rows what changed is about, by table."""
     found: dict[str, _FoundBy] = {}
-    annotations: list[object] = sorted(gathered.statements)
+    annotations: list[object] = list(gathered.statements)
     if annotations:
         by_annotation = _FoundBy("annotation_id", annotations, None)
         found[layout.STATEMENT] = by_annotation

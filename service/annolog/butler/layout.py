@@ -112,8 +112,8 @@ KINDS: Mapping[str, tuple[Column, ...]] = MappingProxyType(
         "data_id_set": (Column("name", "text"), Column("set_key", "text")),
     }
 )
-"""Kinds of targets that have tables, and what names a target there. `record_key` and `set_key`
-are the target's canonical key; a collection has its name in this butler."""
+"""Kinds of targets that have tables, and what names a target there. `record_key` and
+`set_key` are the target's canonical key; a collection has its name in this butler."""
 
 FOUND_BY: Mapping[str, str] = MappingProxyType(
     {
@@ -233,7 +233,9 @@ class Place:
     key: tuple[object, ...]
 
 
-def place_of(key: str, label: str | None) -> Place | None:
+def place_of(  # noqa: PLR0911 - one return a kind
+    key: str, label: str | None
+) -> Place | None:
     """Say where a target stands.
 
     Parameters

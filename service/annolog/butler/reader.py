@@ -139,8 +139,8 @@ class Reader:
         if max_age is not None and now is not None and now - self.taken_at > max_age:
             raise StaleError(
                 f"the snapshot in the tables was taken at"
-                f" {self.taken_at.isoformat()}, {now - self.taken_at} ago, and {max_age}"
-                " is the most that is asked for"
+                f" {self.taken_at.isoformat()}, {now - self.taken_at} ago; at most"
+                f" {max_age} is asked for"
             )
 
     def refresh(self) -> None:
@@ -242,7 +242,7 @@ class Reader:
     def of_detectors(
         self, instrument: str, exposures: Iterable[int]
     ) -> dict[tuple[int, int], TargetState]:
-        """Give what holds for single detectors of exposures, by (exposure, detector)."""
+        """Give what holds for detectors of exposures, by (exposure, detector)."""
         found = self._states("detector", set(exposures))
         return {
             (key[1], key[2]): one for key, one in found.items() if key[0] == instrument

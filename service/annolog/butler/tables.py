@@ -1,4 +1,4 @@
-"""The exporter's tables in a butler: the one module that uses what butlers keep private.
+"""Tables in a butler: the one module that uses what butlers keep private.
 
 The butler has no public way to tables of others. What is used of it stands in
 `PRIVATE`, is looked for before anything else is done, and is held by a test against
@@ -132,7 +132,7 @@ class Tables:
             raise NoTablesError(_instead(versions, self._where))
         for name in self._missing():
             raise NoTablesError(
-                f"the table {name} is missing in {self._where}: no export has ended well"
+                f"the table {name} is missing in {self._where}: no export has ended"
             )
         for one in layout.LAYOUTS.values():
             self._register(one)

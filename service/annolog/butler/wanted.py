@@ -164,17 +164,26 @@ def rows(gathered: Gathered, held: Mapping[Place, str | None]) -> Wanted:
             for tag in state.tags:
                 tagged[*place.key, tag] = ()
     for annotation_id, statement in gathered.statements.items():
-        if statement is None:
-            continue
-        counts = False
-        for key in statement.counted_for:
-            place = gathered.place(key)
-            if place is not None and held[place] is None:
-                tables[layout.links(place.kind)][*place.key, annotation_id] = ()
-                counts = True
-        if counts:
+        if statement is not None and _link(tables, gathered, held, statement):
             tables[layout.STATEMENT][annotation_id,] = _statement_row(statement)
     return Wanted(tables, waiting)
+
+
+def _link(
+    tables: Mapping[str, Rows],
+    gathered: Gathered,
+    held: Mapping[Place, str | None],
+    statement: Statement,
+) -> bool:
+    """Enter for what a statement counts; tell whether that is anything here."""
+    counts = False
+    for key in statement.counted_for:
+        place = gathered.place(key)
+        if place is not None and held[place] is None:
+            of_kind = tables[layout.links(place.kind)]
+            of_kind[*place.key, statement.annotation_id] = ()
+            counts = True
+    return counts
 
 
 def _state_row(state: State) -> Key:

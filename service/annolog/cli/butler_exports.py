@@ -14,10 +14,12 @@ import click
 import httpx
 
 from annolog import settings
+from annolog.api.logs import configure_logs
 from annolog.butler.registries import require_library
 from annolog.cli import brokers
 from annolog.cli.following import Follower
 from annolog.cli.main import WrongUseError, emit, json_option
+from annolog.domain.snapshots import SnapshotFilter
 from annolog.runtime import now
 from annolog.stream.snapshots import ServiceSource, Source
 
@@ -124,9 +126,9 @@ def command(  # noqa: PLR0913 - click passes options by name  # numpydoc ignore=
     hold waits: it is counted, and comes with the dataset or the exposure.
     """
     require_library()
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    logging.getLogger("lsst").setLevel(logging.WARNING)
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    configure_logs("text", stream=sys.stderr, level="INFO")
+    for name in ("lsst", "httpx", "kafka"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     follower = Follower(
         repo, scope, now, tell=_told(), other_site=other_site, drop_older=drop_older
     )
@@ -151,12 +153,14 @@ def _opened(
         from annolog.stream.folding import TopicsSource  # noqa: PLC0415 - needs a broker
         from annolog.stream.topics import Topics  # noqa: PLC0415 - as above
 
+        asked = SnapshotFilter(**query)
+
         chosen = settings.load()
         if not chosen.kafka_bootstrap:
             raise WrongUseError("annologd: ANNOLOG_KAFKA_BOOTSTRAP is not set")
         access = brokers.access(chosen)
         topics = Topics.named(chosen.kafka_topic_prefix)
-        with TopicsSource(access, topics, query, now).running() as found:
+        with TopicsSource(access, topics, asked, now).running() as found:
             yield found
         return
     if not source.startswith(("http://", "https://")):

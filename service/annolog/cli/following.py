@@ -64,10 +64,8 @@ class Report:
 
     def lines(self) -> list[str]:
         """Give it for people."""
-        lines = [
-            f"change {self.number} of {self.site_id}: {self.counts()}, in"
-            f" {self.seconds:.1f} s"
-        ]
+        head = f"change {self.number} of {self.site_id}"
+        lines = [f"{head}: {self.counts()}, in {self.seconds:.1f} s"]
         for one in self.waiting:
             reason = _REASONS[one["reason"]]
             named = ", ".join(one["examples"])
@@ -107,7 +105,7 @@ class Follower:
         As the options of the command.
     """
 
-    def __init__(  # noqa: PLR0913 - as many as the command has options
+    def __init__(
         self,
         repo: str,
         scope: Mapping[str, Any],

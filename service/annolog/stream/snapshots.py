@@ -144,7 +144,7 @@ class ServiceSource(Source):
                 yield head, _to_the_end(lines)
         except httpx.TransportError as error:
             raise AwayError(
-                f"the service does not answer: {error or type(error).__name__}"
+                f"the service does not answer: {str(error) or type(error).__name__}"
             ) from error
 
 
@@ -162,14 +162,12 @@ def _lines(pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _to_the_end(lines: Iterator[Line]) -> Iterator[Line]:
-    count = 0
-    for line in lines:
+    for count, line in enumerate(lines):
         if isinstance(line, End):
             if line.lines != count:
                 raise AwayError(
                     f"the snapshot has {count} lines, and says it has {line.lines}"
                 )
             return
-        count += 1
         yield line
     raise AwayError("the snapshot broke off")
