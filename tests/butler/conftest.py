@@ -1,6 +1,6 @@
 """Butlers that only are read, made once a session; and the service's inner parts."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -8,6 +8,7 @@ import pytest
 from annolog.butler.repository import Patience, Repository
 from annolog.runtime import Runtime, opened
 from tests.support.butlers import MadeButler, on_sky
+from tests.support.postgres import PostgresServer, of_debian
 
 PATIENCE = Patience(answer=20.0, start=60.0, away=0.5)
 """For a machine that does other things as well; a butler is away for a moment only."""
@@ -41,6 +42,29 @@ def sky(butlers: Path) -> MadeButler:
 def fresh(tmp_path: Path) -> MadeButler:
     """Give an empty butler of the test's own."""
     return MadeButler.create(tmp_path / "repo")
+
+
+@pytest.fixture(scope="session")
+def butler_postgres(servers_home: Path) -> Iterator[PostgresServer]:
+    """Run a server that has the extension which butlers need."""
+    home = servers_home / "b"
+    home.mkdir()
+    server = PostgresServer(home, binaries=of_debian())
+    server.start()
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.fixture
+def registry_url(butler_postgres: PostgresServer) -> Iterator[str]:
+    """Give the URL of an empty database that is fit for a butler."""
+    url = butler_postgres.create()
+    name = url.partition("?")[0].rpartition("/")[2]
+    butler_postgres.execute("CREATE EXTENSION btree_gist", database=name)
+    yield url
+    butler_postgres.drop(url)
 
 
 @pytest.fixture

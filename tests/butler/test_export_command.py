@@ -15,6 +15,7 @@ from annolog.butler import open_reader
 from annolog.cli.main import main
 from tests.support.butlers import CAMERA, MadeButler
 from tests.support.marked import Marked
+from tests.support.relay import RelayProcess
 from tests.support.served import ServiceProcess
 
 
@@ -119,6 +120,37 @@ def test_a_follower_keeps_up(
         assert follower.end(signal.SIGTERM) == 0, follower.told()
     finally:
         follower.close()
+
+
+def test_the_topics_lead_to_the_same(
+    database_url: str,
+    night: MadeButler,
+    kafka_bootstrap: str,
+    tmp_path: Path,
+) -> None:
+    prefix = f"export.{time.time_ns()}"
+    stream = {"kafka_bootstrap": kafka_bootstrap, "kafka_topic_prefix": prefix}
+    relay = RelayProcess(database_url, kafka_bootstrap, prefix, tmp_path / "relay.log")
+    settings = {f"ANNOLOG_{name.upper()}": value for name, value in stream.items()}
+    with ServiceProcess(database_url, tmp_path / "home", **stream) as served:
+        relay.start()
+        relay.wait_for("goes on after")
+        say(served, exposure(1), flag="junk", text="dome")
+        arguments = ("export", "butler", "--repo", night.uri, "--from", "kafka")
+        follower = Marked(
+            ("-m", "annolog.cli", *arguments, "--follow"), tmp_path, settings
+        )
+        try:
+            eventually(lambda: "rows added" in follower.told(), follower.told)
+            say(served, exposure(2), flag="junk", tags=["donuts"])
+            eventually(lambda: junk(night) == {1, 2}, follower.told)
+            assert follower.end(signal.SIGTERM) == 0, follower.told()
+        finally:
+            follower.close()
+            relay.clean()
+        # The service's snapshot finds nothing to do.
+        again = export(night, served.url)
+        assert not again["added"] | again["changed"] | again["removed"], again
 
 
 @pytest.mark.parametrize(

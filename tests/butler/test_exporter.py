@@ -1,7 +1,7 @@
 """The exporter on real butlers: any earlier state becomes the wanted one."""
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
@@ -52,13 +52,18 @@ def content(made: MadeButler) -> Content:
     }
 
 
-@pytest.fixture
-def night(fresh: MadeButler) -> MadeButler:
+@pytest.fixture(params=["SQLite", "PostgreSQL"])
+def night(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MadeButler]:
     """Give a butler with exposures 1 to 6, a visit, and raws of two detectors."""
-    ids = fresh.take(range(1, 7))
-    fresh.define_visits({ids[0]: ids[:2]})
-    fresh.ingest(ids, detectors=[0, 1])
-    return fresh
+    database = None
+    if request.param == "PostgreSQL":
+        database = request.getfixturevalue("registry_url")
+    made = MadeButler.create(tmp_path / "night", database=database)
+    ids = made.take(range(1, 7))
+    made.define_visits({ids[0]: ids[:2]})
+    made.ingest(ids, detectors=[0, 1])
+    yield made
+    made.close()
 
 
 @pytest.fixture

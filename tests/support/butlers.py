@@ -71,6 +71,10 @@ class MadeButler:
             made.add_instrument(name)
         return made
 
+    def close(self) -> None:
+        """Close its connections, which the end of a database waits for."""
+        self.butler.close()
+
     def add_instrument(self, name: str) -> None:
         self._insert(
             "instrument",

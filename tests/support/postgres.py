@@ -34,10 +34,12 @@ class PostgresServer:
     the disk.
     """
 
-    def __init__(self, home: Path, *, durable: bool = False) -> None:
-        self._postgres = Postgres(
-            home, binaries=Path(BINARIES) if BINARIES else None, durable=durable
-        )
+    def __init__(
+        self, home: Path, *, durable: bool = False, binaries: Path | None = None
+    ) -> None:
+        if binaries is None and BINARIES:
+            binaries = Path(BINARIES)
+        self._postgres = Postgres(home, binaries=binaries, durable=durable)
         self._data = home / "postgres" / "data"
         self._child: Child | None = None
         self._numbers = count(1)
@@ -141,6 +143,19 @@ class PostgresServer:
                 await connection.close()
 
         run_apart(run())
+
+
+def of_debian() -> Path:
+    """Find the programs of a PostgreSQL that has the extension butlers need."""
+    found = [
+        one.parent
+        for one in Path("/usr/lib/postgresql").glob("*/bin/initdb")
+        if Path(
+            f"/usr/share/postgresql/{one.parts[-3]}/extension/btree_gist.control"
+        ).exists()
+    ]
+    assert found, "no PostgreSQL with btree_gist: install Debian's package postgresql"
+    return max(found, key=lambda one: int(one.parts[-2]))
 
 
 @asynccontextmanager

@@ -142,6 +142,10 @@ class Exporter:
         self.tables = Tables(butler)
         self.tables.make()
 
+    def close(self) -> None:
+        """Close the butler with its connections."""
+        self._butler.close()
+
     def stored(self) -> Stored | None:
         """Say whose snapshot is in the tables; None before the first export."""
         for row in self.tables.rows(layout.SNAPSHOT, LAYOUTS[layout.SNAPSHOT].names):
@@ -350,7 +354,11 @@ def open_exporter(
         raise TablesError(
             f"{repo} cannot be opened as a repository, for writing: {error}"
         ) from error
-    return Exporter(butler, scope, now=now, tell=tell)
+    try:
+        return Exporter(butler, scope, now=now, tell=tell)
+    except BaseException:
+        butler.close()
+        raise
 
 
 class _FoundBy(NamedTuple):

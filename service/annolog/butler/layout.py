@@ -146,6 +146,8 @@ def links(kind: str) -> str:
 
 def _of_kind(kind: str) -> list[Layout]:
     key = KINDS[kind]
+    # A key of one column is an index by itself.
+    found_by = ((FOUND_BY[kind],),) if len(key) > 1 else ()
     return [
         Layout(
             states(kind),
@@ -158,7 +160,7 @@ def _of_kind(kind: str) -> list[Layout]:
                 Column("number", "integer"),
                 _DIGEST,
             ),
-            (("flag",), (FOUND_BY[kind],)),
+            (("flag",), *found_by),
         ),
         Layout(
             tags(kind), (*key, Column("tag", "text")), (), (("tag",), (FOUND_BY[kind],))
@@ -167,7 +169,7 @@ def _of_kind(kind: str) -> list[Layout]:
             links(kind),
             (*key, Column("annotation_id", "uuid")),
             (),
-            (("annotation_id",),),
+            (("annotation_id",), (FOUND_BY[kind],)),
         ),
     ]
 

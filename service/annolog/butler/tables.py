@@ -212,12 +212,7 @@ class Tables:
                 for column in (*one.key, *one.rest)
                 if not (of_dataset and column.name == "dataset_id")
             ],
-            indexes=[
-                ddl.IndexSpec(*names)
-                for names in one.indexes
-                # The foreign key has an index of its own.
-                if names != ("dataset_id",)
-            ],
+            indexes=[ddl.IndexSpec(*names) for names in one.indexes],
         )
         if of_dataset:
             self._managers.datasets.addDatasetForeignKey(

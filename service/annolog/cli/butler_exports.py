@@ -132,7 +132,10 @@ def command(  # noqa: PLR0913 - click passes options by name  # numpydoc ignore=
     follower = Follower(
         repo, scope, now, tell=_told(), other_site=other_site, drop_older=drop_older
     )
-    with _opened(source, token_file, scope) as found:
+    with (
+        contextlib.closing(follower),
+        _opened(source, token_file, scope) as found,
+    ):
         if once:
             done = follower.once(found)
             emit(done.as_dict(), "\n".join(done.lines()), as_json=as_json)
@@ -169,7 +172,11 @@ def _opened(
         )
     headers = {"X-Annolog-User": "exporter"}
     if token_file is not None:
-        headers = {"Authorization": f"Bearer {token_file.read_text().strip()}"}
+        # `annologd token create` writes a line for people below it.
+        words = token_file.read_text().split()
+        if not words:
+            raise WrongUseError(f"annologd: {token_file} holds no token")
+        headers = {"Authorization": f"Bearer {words[0]}"}
     with httpx.Client(base_url=source, headers=headers) as http:
         yield ServiceSource(http, query)
 

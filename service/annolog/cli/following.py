@@ -178,8 +178,15 @@ class Follower:
                     raise
                 _log.warning("%s; it is tried again", error.detail)
                 # The whole leads on from wherever the tables are now.
-                due, self._exporter = 0.0, None
+                due = 0.0
+                self.close()
                 stop.wait(RETRY)
+
+    def close(self) -> None:
+        """Close the repository; it is opened again when it is needed."""
+        exporter, self._exporter = self._exporter, None
+        if exporter is not None:
+            exporter.close()
 
     def _changed(self, source: Source, number: int) -> int:
         began = time.monotonic()
