@@ -1,4 +1,4 @@
-"""An exporter that is killed, and others beside it: the tables are whole at any time."""
+"""An exporter that is killed, and one beside another: the tables are always whole."""
 
 import os
 import random

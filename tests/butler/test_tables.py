@@ -249,8 +249,10 @@ def test_a_role_with_the_documented_privileges_exports(
         repository.execute(statement.format(f'"{exporter}"'))
     to_read = (
         "GRANT SELECT ON ALL TABLES IN SCHEMA public TO {}",
-        "ALTER DEFAULT PRIVILEGES FOR ROLE {} IN SCHEMA public GRANT SELECT ON TABLES"
-        " TO {}",
+        (
+            "ALTER DEFAULT PRIVILEGES FOR ROLE {} IN SCHEMA public"
+            " GRANT SELECT ON TABLES TO {}"
+        ),
     )
     repository.execute(to_read[0].format(f'"{reader}"'))
     repository.execute(to_read[1].format(f'"{exporter}"', f'"{reader}"'))

@@ -31,7 +31,7 @@ def source(kafka_bootstrap: str, prefix: str) -> TopicsSource:
 
 def sorted_lines(lines: list[Line]) -> list[Line]:
     """Leave out what only orders differ in."""
-    found = []
+    found: list[Line] = []
     for one in lines:
         if isinstance(one, Statement):
             keys = tuple(sorted(one.counted_for))

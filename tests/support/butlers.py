@@ -23,7 +23,6 @@ from lsst.daf.butler import (
     DimensionConfig,
     Timespan,
 )
-from lsst.daf.butler.registry import CollectionType
 from lsst.daf.butler.tests.utils import create_populated_sqlite_registry
 from lsst.resources import ResourcePath
 
@@ -241,7 +240,7 @@ class MadeButler:
         )
         registry = self.butler.registry
         registry.registerDatasetType(kind)
-        self.butler.collections.register(run, CollectionType.RUN)
+        self.butler.collections.register(run)
         refs = [
             DatasetRef(
                 kind,

@@ -88,12 +88,12 @@ class Layout:
 
     @property
     def key_names(self) -> tuple[str, ...]:
-        """Names of the key's columns."""
+        """The names of the key's columns."""
         return tuple(column.name for column in self.key)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of all columns."""
+        """The names of all columns."""
         return tuple(column.name for column in (*self.key, *self.rest))
 
 

@@ -179,7 +179,7 @@ class TopicsSource(Source):
                 self._put((topic, batch))
         except AnnologError as error:
             last = (topic, error)
-        except Exception:
+        except Exception:  # noqa: BLE001 - who waits for this thread is told
             _log.exception("the reading of %s has failed", topic)
         self._put(last)
 
