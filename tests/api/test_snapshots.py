@@ -1,6 +1,8 @@
 """`GET /annolog/v1/snapshot`: all that holds, of one moment."""
 
+import asyncio
 import json
+import time
 from typing import Any
 
 import pytest
@@ -18,11 +20,13 @@ from annolog.domain.snapshots import (
     read,
 )
 from tests.support.service import Service, service
+from tests.support.uvicorned import serving
 
 EXPOSURE = "exposure:LSSTCam/{}"
 FIRST, SECOND = EXPOSURE.format(2026111900001), EXPOSURE.format(2026111900002)
 LATER = EXPOSURE.format(2026112000001)
 DATASET = "dataset:019a5c00-0000-7000-8000-000000000001"
+MANY = [EXPOSURE.format(2026111900000 + n) for n in range(1, 5000)]
 
 
 async def taken(annolog: Service, **query: str | int) -> list[Line]:
@@ -151,9 +155,7 @@ async def test_a_word_that_was_redacted_is_not_given(database_url: str) -> None:
 
 
 def test_later_types_of_lines_are_passed_over_and_nonsense_is_not() -> None:
-    assert read(json.dumps({"type": "set_version", "name": "a"})) == Other(
-        "set_version"
-    )
+    assert read(json.dumps({"type": "edge", "name": "a"})) == Other("edge")
     for line in ("[]", "{}", '{"type": "state"}', "", '{"type":'):
         with pytest.raises(MalformedError):
             read(line)
@@ -166,3 +168,36 @@ async def test_a_large_snapshot_is_sent_in_pieces(database_url: str) -> None:
         found = await taken(annolog)
         assert len(states(found)) == 1499
         assert len(statements(found)[0].counted_for) == 1499
+
+
+async def test_a_snapshot_shows_one_moment_while_others_write(
+    database_url: str,
+) -> None:
+    async with serving(database_url) as annolog:
+        body = {"targets": MANY, "flag": "junk"}
+        made = await annolog.client.post("/annolog/v1/annotations", json=body)
+        assert made.status_code == 201, made.text
+        found = b""
+        async with annolog.client.stream("GET", "/annolog/v1/snapshot") as answer:
+            pieces = answer.aiter_raw()
+            found += await anext(pieces)
+            number = await annolog.say(1, flag="questionable")
+            async for piece in pieces:
+                found += piece
+        lines = [read(line) for line in found.split(b"\n") if line]
+        assert head(lines).number < number
+        assert {one.flag for one in states(lines).values()} == {"junk"}
+
+
+async def test_who_leaves_early_holds_no_connection(database_url: str) -> None:
+    async with serving(database_url) as annolog:
+        body = {"targets": MANY, "flag": "junk"}
+        await annolog.client.post("/annolog/v1/annotations", json=body)
+        pool = annolog.runtime.streams
+        for _ in range(2 * pool.get_max_size()):
+            async with annolog.client.stream("GET", "/annolog/v1/snapshot") as answer:
+                await anext(answer.aiter_raw())
+        deadline = time.monotonic() + 10
+        while pool.get_size() != pool.get_idle_size():
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.05)

@@ -6,15 +6,16 @@ from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
+import msgspec
 import pytest
 from lsst.daf.butler import Butler
 
 from annolog.butler import layout
 from annolog.butler.exporter import Exported, Exporter, Progress, Scope
 from annolog.butler.layout import LAYOUTS
-from annolog.butler.reader import Reader
+from annolog.butler.reader import Reader, UnknownSetError
 from annolog.butler.tables import Tables, TablesError
-from annolog.domain.snapshots import Line
+from annolog.domain.snapshots import Line, SetVersion
 from tests.support.butlers import CAMERA, MadeButler
 from tests.support.snapshots import TAKEN, Lines, a_head
 
@@ -236,6 +237,53 @@ def test_another_scope_needs_the_whole(night: MadeButler) -> None:
     with pytest.raises(TablesError, match="export the whole"):
         other.export(a_head(11, after=10), [])
     assert other.export(a_head(11), lines.lines).touched == 0
+
+
+def test_versions_of_sets_come_with_their_rows(night: MadeButler) -> None:
+    lines = Lines()
+    lines.say(exposure(1))
+    first = a_version(1, (CAMERA, 2026011500002, 94), (CAMERA, 2026011500010, 3))
+    second = a_version(2, (CAMERA, 2026011500010, 3))
+    exporter(night).export(lines.head, [*lines.lines, first, second])
+    found = Reader(night.butler)
+    names = ("instrument", "exposure", "detector")
+    assert found.members("drp1", 1) == [
+        dict(zip(names, row[:3], strict=True)) for row in first.rows
+    ]
+    assert len(found.members("drp1")) == 1
+    for name, version in (("drp2", None), ("drp1", 3)):
+        with pytest.raises(UnknownSetError, match="there is no set"):
+            found.members(name, version)
+    # Of a new version, and a new label, as they come to those who follow.
+    head = a_head(lines.number, after=lines.number)
+    labelled = msgspec.structs.replace(second, labels=("DRP1",))
+    third = a_version(3, *(row[:3] for row in first.rows))
+    done = exporter(night).export(head, [labelled, third])
+    assert done.added == {"set_version": 1, "set_member": 2}
+    assert done.changed == {"set_version": 1}
+    assert len(found.members("drp1")) == 2
+    twin = msgspec.structs.replace(third, key="set:drp1@3-FFFFFFFF")
+    exporter(night).export(head, [twin])
+    with pytest.raises(UnknownSetError, match="is several"):
+        found.members("drp1")
+    assert exporter(night).export(lines.head, lines.lines).removed == {
+        "set_version": 4,
+        "set_member": 7,
+    }
+
+
+def a_version(version: int, *data_ids: tuple[str | int, ...]) -> SetVersion:
+    return SetVersion(
+        f"set:drp1@{version}-0000000{version}",
+        "drp1",
+        version,
+        f"0000000{version}" * 8,
+        "jdoe",
+        TAKEN,
+        ("instrument", "exposure", "detector"),
+        tuple((*one, "trailed") for one in data_ids),
+        ("comment",),
+    )
 
 
 def test_progress_is_told(night: MadeButler) -> None:

@@ -386,6 +386,9 @@ def _found_by(gathered: Gathered) -> dict[str, _FoundBy]:
         by_annotation = _FoundBy("annotation_id", annotations, None)
         found[layout.STATEMENT] = by_annotation
         found |= {layout.links(kind): by_annotation for kind in layout.KINDS}
+    if gathered.sets:
+        by_key = _FoundBy("set_key", list(gathered.sets), None)
+        found |= {layout.SET_VERSION: by_key, layout.SET_MEMBER: by_key}
     keys: dict[str, set[Key]] = {}
     for key in gathered.states:
         place = gathered.place(key)

@@ -97,6 +97,12 @@ class Layout:
         return tuple(column.name for column in (*self.key, *self.rest))
 
 
+SET_VERSION = PREFIX + "set_version"
+"""Table of versions of data-ID sets."""
+
+SET_MEMBER = PREFIX + "set_member"
+"""Table of their rows, one a data ID."""
+
 _DIGEST = Column("digest", "integer")
 _INSTRUMENT = Column("instrument", "text")
 _EXPOSURE = Column("exposure", "integer")
@@ -206,12 +212,36 @@ _STATEMENT = Layout(
     (("author",),),
 )
 
+_SETS = (
+    Layout(
+        SET_VERSION,
+        (Column("set_key", "text"),),
+        (
+            Column("name", "text"),
+            Column("version", "integer"),
+            Column("content", "text"),
+            Column("author", "text"),
+            Column("reason", "text"),
+            Column("labels", "text"),
+            Column("created_at", "moment"),
+            _DIGEST,
+        ),
+        (("name",),),
+    ),
+    Layout(
+        SET_MEMBER,
+        (Column("set_key", "text"), Column("place", "integer")),
+        (Column("data_id", "text"), Column("more", "text"), _DIGEST),
+    ),
+)
+
 LAYOUTS: Mapping[str, Layout] = MappingProxyType(
     {
         one.name: one
         for one in (
             _SNAPSHOT,
             _STATEMENT,
+            *_SETS,
             *(layout for kind in KINDS for layout in _of_kind(kind)),
         )
     }

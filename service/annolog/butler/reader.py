@@ -32,6 +32,12 @@ class StaleError(TablesError):
     code = "stale_butler_tables"
 
 
+class UnknownSetError(TablesError):
+    """A version of a data-ID set that is not in the tables, or not one alone."""
+
+    code = "unknown_set"
+
+
 @dataclass(frozen=True, slots=True)
 class TargetState:
     """What holds for one target, as the tables have it.
@@ -328,6 +334,50 @@ class Reader:
         for some in found.values():
             some.sort(key=lambda one: (one.created_at, one.annotation_id))
         return found
+
+    # ------------------------------------------------------------ data-ID sets
+
+    def members(
+        self, name: str, version: int | None = None
+    ) -> list[dict[str, int | str]]:
+        """Give the data IDs of a version of a data-ID set, in its order.
+
+        Parameters
+        ----------
+        name
+            The set.
+        version
+            The number of its version; None: the latest that is in the tables.
+
+        Returns
+        -------
+        list of dict
+            The value of each dimension; all have the same dimensions.
+
+        Raises
+        ------
+        UnknownSetError
+            If there is no such version in the tables, or several are called so: two
+            sites made one each.
+        """
+        columns = ("version", "set_key")
+        known = sorted(
+            row
+            for row in self._tables.rows(layout.SET_VERSION, columns, ("name", [name]))
+            if version in {None, row[0]}
+        )
+        if not known:
+            which = "" if version is None else f" with the version {version}"
+            raise UnknownSetError(f"there is no set {name}{which} in the tables")
+        latest = [set_key for number, set_key in known if number == known[-1][0]]
+        if len(latest) > 1:
+            raise UnknownSetError(
+                f"{name}@{known[-1][0]} is several: {', '.join(latest)}"
+            )
+        found = self._tables.rows(
+            layout.SET_MEMBER, ("place", "data_id"), ("set_key", latest)
+        )
+        return [msgspec.json.decode(data_id) for _, data_id in sorted(found)]
 
 
 def _said(row: tuple[Any, ...]) -> Said:

@@ -14,7 +14,7 @@ import msgspec
 
 from annolog.butler import layout
 from annolog.butler.layout import Place, place_of
-from annolog.domain.snapshots import Gone, Line, State, Statement
+from annolog.domain.snapshots import Gone, Line, SetVersion, State, Statement
 
 EXAMPLES = 5
 """So many targets that wait are named for each reason."""
@@ -84,8 +84,11 @@ class Gathered:
         self.statements: dict[UUID, Statement | None] = {}
         """Statements by annotation; None for one that counts no more."""
 
+        self.sets: dict[str, SetVersion] = {}
+        """Versions of data-ID sets by key."""
+
     def add(self, line: Line) -> None:
-        """Take in a line; other types than states and statements are passed over."""
+        """Take in a line; what has no place in the tables is passed over."""
         match line:
             case State():
                 if line.empty:
@@ -97,6 +100,8 @@ class Gathered:
                         self.states[key] = line
             case Statement():
                 self.statements[line.annotation_id] = line
+            case SetVersion():
+                self.sets[line.key] = line
             case Gone():
                 self.statements[line.annotation_id] = None
             case _:
@@ -166,6 +171,11 @@ def rows(gathered: Gathered, held: Mapping[Place, str | None]) -> Wanted:
     for annotation_id, statement in gathered.statements.items():
         if statement is not None and _link(tables, gathered, held, statement):
             tables[layout.STATEMENT][annotation_id,] = _statement_row(statement)
+    for version in gathered.sets.values():
+        tables[layout.SET_VERSION][version.key,] = _version_row(version)
+        members = tables[layout.SET_MEMBER]
+        for number, row in enumerate(version.rows):
+            members[version.key, number] = _member_row(version, row)
     return Wanted(tables, waiting)
 
 
@@ -205,6 +215,26 @@ def _statement_row(said: Statement) -> Key:
         # PostgreSQL has no room for it in a text.
         said.text.replace("\x00", ""),
         naive(said.created_at),
+    )
+
+
+def _version_row(version: SetVersion) -> Key:
+    return _sealed(
+        version.name,
+        version.version,
+        version.content,
+        version.author,
+        version.reason,
+        _encode(version.labels).decode(),
+        naive(version.created_at),
+    )
+
+
+def _member_row(version: SetVersion, row: Key) -> Key:
+    width = len(version.dimensions)
+    return _sealed(
+        _encode(dict(zip(version.dimensions, row[:width], strict=True))).decode(),
+        _encode(dict(zip(version.columns, row[width:], strict=True))).decode(),
     )
 
 

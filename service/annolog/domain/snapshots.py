@@ -142,6 +142,38 @@ class Statement(msgspec.Struct, frozen=True, tag_field="type", tag="statement"):
     level: int = 20
 
 
+class SetVersion(msgspec.Struct, frozen=True, tag_field="type", tag="set_version"):
+    """A version of a data-ID set, whole.
+
+    Attributes
+    ----------
+    key, name, version
+        Its target's key, the set's name, and its number.
+    content
+        Digest of its content, hexadecimal.
+    author, created_at, reason
+        Who made it, when (UTC), and why.
+    labels
+        Under which it was released.
+    dimensions, columns
+        What a row begins with, and what follows.
+    rows
+        Sorted by data ID: the dimensions' values, then the columns'.
+    """
+
+    key: str
+    name: str
+    version: int
+    content: str
+    author: str
+    created_at: datetime
+    dimensions: tuple[str, ...]
+    rows: tuple[tuple[str | int | float | bool | None, ...], ...]
+    columns: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    reason: str = ""
+
+
 class Gone(msgspec.Struct, frozen=True, tag_field="type", tag="gone"):
     """An annotation that counts for nothing that was asked for, since `after`."""
 
@@ -172,13 +204,13 @@ class Other(msgspec.Struct, frozen=True):
     type: str
 
 
-Line: TypeAlias = Head | State | Statement | Gone | End | Other
+Line: TypeAlias = Head | State | Statement | SetVersion | Gone | End | Other
 """Any line."""
 
 _write = msgspec.json.Encoder().encode
-_read = msgspec.json.Decoder(Head | State | Statement | Gone | End).decode
+_read = msgspec.json.Decoder(Head | State | Statement | SetVersion | Gone | End).decode
 _peek = msgspec.json.Decoder(Other).decode
-_KNOWN = frozenset({"snapshot", "state", "statement", "gone", "end"})
+_KNOWN = frozenset({"snapshot", "state", "statement", "set_version", "gone", "end"})
 
 
 def write(line: Head | Gone | End) -> bytes:
