@@ -272,7 +272,9 @@ def test_versions_of_sets_come_with_their_rows(night: MadeButler) -> None:
     }
 
 
-def a_version(version: int, *data_ids: tuple[str | int, ...]) -> SetVersion:
+def a_version(
+    version: int, *data_ids: tuple[str | int | float | bool | None, ...]
+) -> SetVersion:
     return SetVersion(
         f"set:drp1@{version}-0000000{version}",
         "drp1",
