@@ -174,3 +174,20 @@ def test_what_cannot_be_done_is_told(
     done = CliRunner().invoke(main, ["export", "butler", "--repo", night.uri, *options])
     assert done.exit_code == code, done.output
     assert reason in done.output
+
+
+def test_the_documented_way_leaves_out_what_is_flagged(
+    served: ServiceProcess, night: MadeButler
+) -> None:
+    (other,) = night.ingest([2026011500004], detectors=[1])
+    say(served, exposure(1), f"detector:{CAMERA}/2026011500002/1", flag="junk")
+    say(served, f"dataset:{other.id}", tags=["ghost"])
+    export(night, served.url)
+    documented = Path(__file__).parents[2].joinpath("docs/facility.md").read_text()
+    code = documented.partition("```python\n")[2].partition("```")[0]
+    found: dict[str, Any] = {}
+    exec(code.replace("/repo/main", night.uri), found)  # noqa: S102 - our own words
+    left = {(r.dataId["exposure"] % 100, r.dataId["detector"]) for r in found["refs"]}
+    every = {(n, chip) for n in range(1, 7) for chip in (0, 1)}
+    assert every - left == {(1, 0), (1, 1), (2, 1), (4, 1)}
+    assert list(found["why"]) == [2026011500001]
