@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.benchmarks import (
+    butlers,
     calls,
     cores,
     many,
@@ -97,6 +98,12 @@ def _streams(stand: Stand, asked: Asked) -> list[Table]:
     return [Table("from a POST to its event", lines)]
 
 
+def _butlers(stand: Stand, asked: Asked) -> list[Table]:
+    del asked  # each export is of another kind
+    lines = butlers.measure(stand.home)
+    return [Table("exports into a butler, rows a second", lines)]
+
+
 STREAMS, STREAMING = 500, 20.0
 """Open streams, and seconds for which they are measured."""
 
@@ -108,6 +115,7 @@ PARTS: Mapping[str, Callable[[Stand, Asked], Sequence[Table]]] = {
     "cores": _cores,
     "kafka": _kafka,
     "streams": _streams,
+    "butlers": _butlers,
 }
 """What is measured, in this order; each part can be asked for alone."""
 
