@@ -15,6 +15,7 @@ from annolog.domain.snapshots import (
     Head,
     Line,
     Other,
+    SetVersion,
     State,
     Statement,
     read,
@@ -201,3 +202,39 @@ async def test_who_leaves_early_holds_no_connection(database_url: str) -> None:
         while pool.get_size() != pool.get_idle_size():
             assert time.monotonic() < deadline
             await asyncio.sleep(0.05)
+
+
+async def test_versions_of_sets_come_where_they_are_asked_for(
+    database_url: str,
+) -> None:
+    async with service(database_url) as annolog:
+        recipe = {
+            "instrument": "LSSTCam",
+            "parts": [{"name": "junk", "query": {"flags": ["junk"]}}],
+        }
+        body = {"recipe": recipe, "reason": "for DRP1"}
+        await annolog.say(FIRST, flag="junk", text="trailed")
+        assert (await annolog.post("/data-id-sets/bad/build", body)).is_success
+        before = head(await taken(annolog)).number
+        assert not sets(await taken(annolog))
+        assert not sets(await taken(annolog, sets="other"))
+        (first,) = sets(await taken(annolog, sets="bad"))
+        assert (first.name, first.version, first.reason) == ("bad", 1, "for DRP1")
+        assert first.key == f"set:bad@1-{first.content[:8].upper()}"
+        assert [row[: len(first.dimensions)] for row in first.rows] == [
+            ("LSSTCam", 2026111900001)
+        ]
+        assert first.dimensions == ("instrument", "exposure")
+        # A release changes a version; a build adds one.
+        path = "/data-id-sets/bad/versions/1/release"
+        done = await annolog.post(path, {"label": "DRP1"}, by="curator")
+        assert done.status_code == 201, done.text
+        await annolog.say(SECOND, flag="junk")
+        (released,) = sets(await taken(annolog, sets="*", after=before))
+        assert released.labels == ("DRP1",)
+        assert (await annolog.post("/data-id-sets/bad/build", body)).is_success
+        assert [one.version for one in sets(await taken(annolog, sets="*"))] == [1, 2]
+
+
+def sets(found: list[Line]) -> list[SetVersion]:
+    return [one for one in found if isinstance(one, SetVersion)]

@@ -86,6 +86,28 @@ def test_an_export_brings_what_was_said_and_tells_what_waits(
     assert not again["added"] | again["changed"] | again["removed"]
 
 
+def test_sets_that_are_asked_for_come_with_their_rows(
+    served: ServiceProcess, night: MadeButler
+) -> None:
+    say(served, exposure(1), exposure(99), flag="junk")
+    recipe = {
+        "instrument": CAMERA,
+        "parts": [{"name": "junk", "query": {"flags": ["junk"]}}],
+    }
+    answer = httpx.post(
+        f"{served.url}/annolog/v1/data-id-sets/bad/build",
+        json={"recipe": recipe, "reason": "a list"},
+        headers={"X-Annolog-User": "jdoe"},
+    )
+    assert answer.is_success, answer.text
+    export(night, served.url, "--set", "bad")
+    found = open_reader(night.butler).members("bad")
+    assert found == [
+        {"instrument": CAMERA, "exposure": 2026011500000 + n} for n in (1, 99)
+    ]
+    assert export(night, served.url)["removed"]["set_version"] == 1
+
+
 def test_a_follower_keeps_up(
     served: ServiceProcess, night: MadeButler, tmp_path: Path
 ) -> None:

@@ -43,6 +43,7 @@ PIECE = 64 * 1024
     " site, life of its database, change number and time; then come states"
     ' ("state"), with the keys that are `joined` to theirs; then the current revisions'
     ' of annotations that count ("statement"), with the keys they are `counted_for`;'
+    ' then versions of data-ID sets that are asked for ("set_version");'
     ' the last line ("end") says how many there were: without it something is missing.'
     " Pass over types that you do not know. With `after` only what changed since that"
     " number is given.",
@@ -110,10 +111,50 @@ async def _statements(
             yield write(Gone(row.annotation_id))
 
 
+class _Reason(msgspec.Struct):
+    """What of a version's record a snapshot shows."""
+
+    reason: str | None = None
+
+
+class _Rows(msgspec.Struct):
+    """What of a record of rows a snapshot shows; the rows stay as they are."""
+
+    dimensions: tuple[str, ...]
+    columns: tuple[str, ...]
+    rows: msgspec.Raw
+
+
+async def _sets(
+    connection: Connection, asked: SnapshotFilter
+) -> AsyncGenerator[bytes, None]:
+    async for one in snapshots.set_versions(connection, asked):
+        held = msgspec.json.decode(one.rows, type=_Rows)
+        yield (
+            msgspec.json.encode(
+                {
+                    "type": "set_version",
+                    "key": one.key,
+                    "name": one.name,
+                    "version": one.version,
+                    "content": one.content,
+                    "author": one.author,
+                    "created_at": one.created_at,
+                    "reason": msgspec.json.decode(one.body, type=_Reason).reason or "",
+                    "labels": [one.label] if one.label else [],
+                    "dimensions": held.dimensions,
+                    "columns": held.columns,
+                    "rows": held.rows,
+                }
+            )
+            + b"\n"
+        )
+
+
 Section = Callable[[Connection, SnapshotFilter], AsyncGenerator[bytes, None]]
 """One part of a snapshot: lines with their line breaks, read on the connection."""
 
-SECTIONS: tuple[Section, ...] = (_states, _statements)
+SECTIONS: tuple[Section, ...] = (_states, _statements, _sets)
 """The parts in their order. A further kind of line is a further function here."""
 
 

@@ -49,7 +49,7 @@ class Scope(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Attributes
     ----------
-    instrument, day_obs_min, day_obs_max
+    instrument, day_obs_min, day_obs_max, sets
         As asked of the service.
     label
         The observatory's label for the repository.
@@ -60,6 +60,7 @@ class Scope(msgspec.Struct, frozen=True, omit_defaults=True):
     instrument: tuple[str, ...] = ()
     day_obs_min: int | None = None
     day_obs_max: int | None = None
+    sets: tuple[str, ...] = ()
     label: str | None = None
     embargo_hours: float | None = None
 

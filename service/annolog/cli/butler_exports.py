@@ -51,6 +51,14 @@ _scope_options = _stacked(
     click.option("--day-obs-min", type=int, help="First night, YYYYMMDD."),
     click.option("--day-obs-max", type=int, help="Last night, YYYYMMDD."),
     click.option(
+        "--set",
+        "sets",
+        multiple=True,
+        metavar="NAME",
+        help="All versions of this data-ID set, with their rows; repeatable, '*' for"
+        " all sets. From the service alone.",
+    ),
+    click.option(
         "--label",
         help="The observatory's label for this repository, as in collection:LABEL/...;"
         " without it nothing about collections is exported.",
@@ -151,6 +159,7 @@ def _opened(
         "instrument": scope["instruments"],
         "day_obs_min": scope["day_obs_min"],
         "day_obs_max": scope["day_obs_max"],
+        "sets": scope["sets"],
     }
     if source == "kafka":
         from annolog.stream.folding import TopicsSource  # noqa: PLC0415 - needs a broker
@@ -158,6 +167,10 @@ def _opened(
 
         asked = SnapshotFilter(**query)
 
+        if scope["sets"]:
+            raise WrongUseError(
+                "annologd: --set needs the service: --from https://host"
+            )
         chosen = settings.load()
         if not chosen.kafka_bootstrap:
             raise WrongUseError("annologd: ANNOLOG_KAFKA_BOOTSTRAP is not set")

@@ -210,6 +210,7 @@ class Follower:
             tuple(sorted(self._scope["instruments"])),
             self._scope["day_obs_min"],
             self._scope["day_obs_max"],
+            tuple(sorted(self._scope["sets"])),
             self._scope["label"],
             self._scope["embargo_hours"],
         )

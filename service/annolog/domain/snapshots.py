@@ -36,6 +36,11 @@ class SnapshotFilter(BaseModel):
     )
     day_obs_min: Day | None = Field(None, description="First night (inclusive).")
     day_obs_max: Day | None = Field(None, description="Last night (inclusive).")
+    sets: Words = Field(
+        default=(),
+        description="Name of a data-ID set whose versions are wanted, with their rows;"
+        ' repeat for several, "*" for all. Without it none are given.',
+    )
     after: int | None = Field(
         None,
         ge=0,

@@ -157,6 +157,75 @@ where r.current_from is not null and r.current_to is null {counted}
 order by r.annotation_id
 """
 
+_SETS = """
+select v.subject, v.name, v.version, encode(v.digest, 'hex') as content, v.author,
+       v.created_at, r.body, b.body as rows,
+       (select case when l.operation = 'release' then l.label end
+          from set_release l where l.name = v.name and l.subject = v.subject
+         order by l.clock desc, l.record_id desc limit 1) as label
+  from set_version v
+  join record r on r.record_id = v.record_id
+  join record b on b.record_id = v.list_id and b.kind = 'set_rows'
+ where ('*' = any($1::text[]) or v.name = any($1))
+   and ($2::bigint is null or v.number > $2 or exists (
+         select from set_release n
+          where n.name = v.name and n.subject = v.subject and n.number > $2))
+ order by v.name, v.version, v.record_id
+"""
+
+VERSIONS_AT_ONCE = 1
+"""Versions of sets that are fetched at a time: each may have very many rows."""
+
+
+class VersionRow(NamedTuple):
+    """A version of a data-ID set.
+
+    Attributes
+    ----------
+    key, name, version, content, author, created_at
+        As in `annolog.domain.snapshots.SetVersion`.
+    body, rows
+        Canonical JSON of its record, and of the record of its rows.
+    label
+        Under which it is released; None if it is not.
+    """
+
+    key: str
+    name: str
+    version: int
+    content: str
+    author: str
+    created_at: datetime
+    body: bytes
+    rows: bytes
+    label: str | None
+
+
+async def set_versions(
+    connection: Connection, asked: SnapshotFilter
+) -> AsyncIterator[VersionRow]:
+    """Read the versions of the data-ID sets that are asked for.
+
+    Parameters
+    ----------
+    connection
+        One in a transaction.
+    asked
+        Which ones.
+
+    Yields
+    ------
+    VersionRow
+        By name and number. One whose rows have yet to come from its site is left out.
+    """
+    if not asked.sets:
+        return
+    async for row in connection.cursor(
+        _SETS, list(asked.sets), asked.after, prefetch=VERSIONS_AT_ONCE
+    ):
+        yield VersionRow(*row)
+
+
 _TOUCHED = """(
     select v.annotation_id, v.revision_id, v.current_from, v.current_to
       from revision v where v.annotation_id in (
