@@ -1,0 +1,408 @@
+"""TAGGED collections, filled by rules and refreshed by difference.
+
+Each collection is brought from whatever it holds to what its rule wants, in one
+transaction: first what has to go, then what comes, so that a dataset may take the place
+of another of its data ID; killed at any point it is as it was. A collection holds one
+dataset a type and data ID; where a rule wants two the first one stands and the other is
+reported. Data IDs that name nothing here are reported too. Neither, nor a rule that
+fails, keeps the others from being done.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from lsst.daf.butler import (  # type: ignore[attr-defined] # its __all__ lacks one
+    CollectionInfo,
+    CollectionType,
+    DatasetRef,
+    DatasetType,
+    MissingCollectionError,
+)
+from lsst.daf.butler.registry import ConflictingDefinitionError
+from lsst.utils.iteration import chunk_iterable
+
+from annolog.butler import ages, reach
+from annolog.butler.ages import Age
+from annolog.butler.flagged import Flagged
+from annolog.butler.reach import Reach
+from annolog.butler.rules import FlaggedRule, Rules, SetRule, UsableRule
+from annolog.butler.search import Bounds, DataId, Repository
+from annolog.domain.errors import AnnologError, ConflictError
+
+ATTEMPTS = 3
+"""Times that a collection is brought anew when others write into it meanwhile."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Two datasets of one type and data ID, of which a collection holds one.
+
+    Attributes
+    ----------
+    dataset_type
+        Their type.
+    data_id
+        Their data ID, by dimension.
+    kept, left
+        The one that is in the collection, and the one that is not.
+    """
+
+    dataset_type: str
+    data_id: DataId
+    kept: UUID
+    left: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Unresolved:
+    """A data ID of a set for which there is no dataset here.
+
+    Attributes
+    ----------
+    dataset_type
+        What was looked for.
+    data_id
+        As the set has it.
+    """
+
+    dataset_type: str
+    data_id: DataId
+
+
+@dataclass(frozen=True, slots=True)
+class Refreshed:
+    """What became of one rule.
+
+    Attributes
+    ----------
+    rule, collection
+        Their names.
+    added, removed, kept
+        Datasets that came, that went, and that stayed as they were.
+    conflicts
+        What could not be in it beside another.
+    unresolved
+        What a set names and the repository does not hold.
+    error
+        Why nothing was done; None if it was.
+    """
+
+    rule: str
+    collection: str
+    added: int = 0
+    removed: int = 0
+    kept: int = 0
+    conflicts: tuple[Conflict, ...] = ()
+    unresolved: tuple[Unresolved, ...] = ()
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """Whether one collection is as new as it could be.
+
+    Attributes
+    ----------
+    rule, collection
+        Their names.
+    age
+        What the collection says of itself; None if it is not there, or never was
+        filled.
+    reason
+        Why it should be refreshed; None if it need not be.
+    """
+
+    rule: str
+    collection: str
+    age: Age | None
+    reason: str | None
+
+
+def refresh(
+    repository: Repository,
+    flagged: Flagged,
+    rules: Rules,
+    now: Callable[[], datetime],
+    *,
+    dry: bool = False,
+) -> Iterator[Refreshed]:
+    """Bring the collections of all rules to what a snapshot says.
+
+    Parameters
+    ----------
+    repository
+        Writeable, unless it is a dry run.
+    flagged
+        The snapshot.
+    rules
+        What is wanted.
+    now
+        The clock.
+    dry
+        Work out the difference and write nothing.
+
+    Yields
+    ------
+    Refreshed
+        One a rule, in the order of the file, each when it is done.
+    """
+    for rule in rules.rules:
+        try:
+            wanted, unresolved = _wanted(repository, flagged, rule)
+            kept, conflicts = _one_each(wanted)
+            text = ages.write(rule, flagged.number, flagged.taken_at, now())
+            change = _bring(repository, rule.collection, kept, text, dry=dry)
+            yield Refreshed(
+                rule.name, rule.collection, *change, conflicts, tuple(unresolved)
+            )
+        except Exception as error:  # noqa: BLE001 - the other rules are done
+            _log.debug("rule %s", rule.name, exc_info=True)
+            yield Refreshed(rule.name, rule.collection, error=words(error))
+
+
+def check(
+    repository: Repository,
+    number: int,
+    rules: Rules,
+    now: datetime,
+    limit: timedelta | None = None,
+) -> list[Stale]:
+    """Tell which collections should be refreshed; nothing is changed.
+
+    Parameters
+    ----------
+    repository
+        Where they are.
+    number
+        The change up to which the newest snapshot of the repository goes.
+    rules
+        What should fill them.
+    now
+        The present.
+    limit
+        How old a snapshot may be; None for any age.
+
+    Returns
+    -------
+    list of Stale
+        One a rule, in the order of the file.
+    """
+    found = []
+    for rule in rules.rules:
+        info = _info(repository, rule.collection)
+        age = None if info is None else ages.read(info.doc)
+        reason = ages.stale(age, rule, number, now, limit)
+        found.append(Stale(rule.name, rule.collection, age, reason))
+    return found
+
+
+def words(error: Exception) -> str:
+    """Put an error into one line for people.
+
+    Parameters
+    ----------
+    error
+        Ours, or the butler's.
+
+    Returns
+    -------
+    str
+        With its kind, unless it is ours.
+    """
+    if isinstance(error, AnnologError):
+        return error.detail
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+# ----------------------------------------------------------------- what a rule wants
+
+
+def _wanted(
+    repository: Repository,
+    flagged: Flagged,
+    rule: FlaggedRule | UsableRule | SetRule,
+) -> tuple[list[DatasetRef], list[Unresolved]]:
+    kinds = [repository.butler.get_dataset_type(name) for name in rule.dataset_types]
+    match rule:
+        case SetRule():
+            return _of_set(repository, flagged, rule, kinds)
+        case UsableRule():
+            reached = _reach(repository, flagged, rule)
+            found = [
+                ref
+                for kind in kinds
+                for ref in repository.within(
+                    kind, rule.source, repository.bounds(rule, kind)
+                )
+                if not reached.holds(ref)
+            ]
+            return found, []
+        case FlaggedRule():
+            reached = _reach(repository, flagged, rule)
+            named = _known(repository, reached)
+            return [
+                ref
+                for kind in kinds
+                for ref in _flagged(repository, rule, kind, reached, named)
+            ], []
+
+
+def _reach(
+    repository: Repository, flagged: Flagged, rule: FlaggedRule | UsableRule
+) -> Reach:
+    instrument = rule.instrument if rule.inherited else None
+    return reach.of(repository.butler, flagged, instrument, rule.flags, rule.tags)
+
+
+def _known(repository: Repository, reached: Reach) -> list[DatasetRef]:
+    """Give the datasets of which something is said and that are here."""
+    return [
+        ref
+        for some in chunk_iterable(sorted(reached.datasets), repository.upload)
+        for ref in repository.butler.get_many_datasets(some)
+    ]
+
+
+def _flagged(
+    repository: Repository,
+    rule: FlaggedRule,
+    kind: DatasetType,
+    reached: Reach,
+    named: Sequence[DatasetRef],
+) -> Iterator[DatasetRef]:
+    """Find what is reached without reading all that is not."""
+    bounds = repository.bounds(rule, kind)
+    own = [dict(ref.dataId.required) for ref in named if ref.datasetType == kind]
+    # Each collection by itself: what is flagged in the second one is flagged, whether
+    # or not the first has something of its data ID.
+    for source in rule.source:
+        for piece in _pieces(kind, reached, bounds):
+            found = repository.within(kind, [source], piece)
+            yield from (ref for ref in found if reached.holds(ref))
+        refs, _ = repository.named(kind, [source], own, bounds)
+        yield from (ref for ref in refs if ref.id in reached.datasets)
+
+
+def _pieces(kind: DatasetType, reached: Reach, bounds: Bounds) -> Iterator[Bounds]:
+    for dimension in ("exposure", "visit"):
+        if dimension in kind.dimensions.required:
+            for some in chunk_iterable(sorted(reached.ids(dimension)), reach.IDS):
+                yield bounds.also(f"{dimension} IN (ids)", {"ids": list(some)})
+
+
+def _of_set(
+    repository: Repository,
+    flagged: Flagged,
+    rule: SetRule,
+    kinds: Iterable[DatasetType],
+) -> tuple[list[DatasetRef], list[Unresolved]]:
+    rows = flagged.members(rule.set, rule.version)
+    found: list[DatasetRef] = []
+    unresolved: list[Unresolved] = []
+    for kind in kinds:
+        refs, missing = repository.named(kind, rule.source, rows)
+        found += refs
+        unresolved += [Unresolved(kind.name, row) for row in missing]
+    return found, unresolved
+
+
+def _one_each(
+    wanted: Iterable[DatasetRef],
+) -> tuple[dict[UUID, DatasetRef], tuple[Conflict, ...]]:
+    """Keep the first dataset of each type and data ID."""
+    first: dict[Any, DatasetRef] = {}
+    conflicts = {}
+    for ref in wanted:
+        there = first.setdefault((ref.datasetType.name, ref.dataId), ref)
+        if there.id != ref.id:
+            data_id: DataId = dict(ref.dataId.required)
+            name = ref.datasetType.name
+            conflicts[ref.id] = Conflict(name, data_id, there.id, ref.id)
+    return {ref.id: ref for ref in first.values()}, tuple(conflicts.values())
+
+
+# ------------------------------------------------------------------- the collection
+
+
+def _bring(
+    repository: Repository,
+    collection: str,
+    wanted: dict[UUID, DatasetRef],
+    documentation: str,
+    *,
+    dry: bool,
+) -> tuple[int, int, int]:
+    """Bring one collection to what is wanted; give what came, went and stayed."""
+    butler = repository.butler
+    for attempt in range(1, ATTEMPTS + 1):
+        have = _members(repository, collection)
+        gone = [ref for id_, ref in have.items() if id_ not in wanted]
+        come = [ref for id_, ref in wanted.items() if id_ not in have]
+        change = (len(come), len(gone), len(have) - len(gone))
+        if dry:
+            return change
+        # Not in the transaction below, which would make others wait.
+        butler.collections.register(
+            collection, CollectionType.TAGGED, doc=f"{ages.MARK}\nNot filled yet."
+        )
+        try:
+            with butler.transaction():
+                # First, as one that comes may take the place of one that goes.
+                butler.registry.disassociate(collection, gone)
+                butler.registry.associate(collection, come)
+                butler.registry.setCollectionDocumentation(collection, documentation)
+        except ConflictingDefinitionError:
+            # The same word for a dataset that was removed meanwhile.
+            if attempt == ATTEMPTS:
+                raise
+            wanted = _still_there(repository, wanted)
+        else:
+            return change
+    raise AssertionError  # the last attempt returned or raised
+
+
+def _members(repository: Repository, collection: str) -> dict[UUID, DatasetRef]:
+    info = _info(repository, collection)
+    if info is None:
+        return {}
+    if info.type is not CollectionType.TAGGED:
+        raise ConflictError(
+            f"{collection} is a {info.type.name} collection, not a TAGGED one; name"
+            " another one as collection"
+        )
+    members = {
+        ref.id: ref
+        for name in sorted(info.dataset_types or ())
+        for ref in repository.butler.query_datasets(
+            name, collection, find_first=False, limit=None, explain=False
+        )
+    }
+    if members and not info.doc.startswith(ages.MARK):
+        raise ConflictError(
+            f"{collection} was not made by annolog and holds {len(members)} datasets,"
+            " which a refresh would take out; name another one as collection"
+        )
+    return members
+
+
+def _info(repository: Repository, collection: str) -> CollectionInfo | None:
+    try:
+        return repository.butler.collections.get_info(collection, include_summary=True)
+    except MissingCollectionError:
+        return None
+
+
+def _still_there(
+    repository: Repository, wanted: dict[UUID, DatasetRef]
+) -> dict[UUID, DatasetRef]:
+    return {
+        ref.id: ref
+        for some in chunk_iterable(wanted, repository.upload)
+        for ref in repository.butler.get_many_datasets(some)
+    }

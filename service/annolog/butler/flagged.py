@@ -1,0 +1,50 @@
+"""What rules ask a snapshot: which things bear a flag or a tag, who is in a set."""
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+
+class Flagged(Protocol):
+    """One snapshot of what annolog says, as the reader of a repository has it.
+
+    A thing is given if it has any of the flags as its effective flag, or any of the
+    tags. What it inherits does not count.
+
+    Attributes
+    ----------
+    number
+        The change up to which the snapshot goes.
+    taken_at
+        When it was taken, in UTC.
+    """
+
+    @property
+    def number(self) -> int: ...  # noqa: D102 - said above
+
+    @property
+    def taken_at(self) -> datetime: ...  # noqa: D102 - said above
+
+    def datasets(self, flags: Collection[str], tags: Collection[str] = ()) -> set[UUID]:
+        """Give ids of datasets, whether or not this repository has them."""
+
+    def exposures(
+        self, instrument: str, flags: Collection[str], tags: Collection[str] = ()
+    ) -> set[int]:
+        """Give integer ids of exposures."""
+
+    def detectors(
+        self, instrument: str, flags: Collection[str], tags: Collection[str] = ()
+    ) -> set[tuple[int, int]]:
+        """Give detectors of exposures, the exposure first."""
+
+    def visits(
+        self, instrument: str, flags: Collection[str], tags: Collection[str] = ()
+    ) -> set[int]:
+        """Give integer ids of visits."""
+
+    def members(
+        self, name: str, version: int | None = None
+    ) -> list[dict[str, int | str]]:
+        """Give the data IDs of a set; None is its latest version."""

@@ -1,0 +1,198 @@
+"""Butlers with datasets in them, and what is said of these, for collections by rules.
+
+    held = HeldButler.create(folder / "repo")
+    raws = held.add("raw", "LSSTCam/raw/all", exposures, detectors=range(4))
+    said = Said(exposures={"junk": {exposures[0]}})
+
+No dataset has a file: a registry is all that counts here.
+"""
+
+import shutil
+import uuid
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Self, TypeVar
+from uuid import UUID
+
+from lsst.daf.butler import (  # type: ignore[attr-defined] # its __all__ lacks one
+    Butler,
+    CollectionType,
+    DatasetRef,
+    DatasetType,
+)
+
+from annolog.domain.errors import NotFoundError
+from tests.support.butlers import CAMERA, MadeButler
+
+TYPES: Mapping[str, frozenset[str]] = {
+    "raw": frozenset({"instrument", "exposure", "detector"}),
+    "post_isr": frozenset({"instrument", "exposure", "detector"}),
+    "preliminary_visit_image": frozenset({"instrument", "visit", "detector"}),
+    "visit_summary": frozenset({"instrument", "visit"}),
+    "night_report": frozenset({"instrument"}),
+}
+"""Dataset types of every such butler, by their dimensions."""
+
+TAGGED = CollectionType.TAGGED
+"""The kind of collection that rules fill."""
+
+TAKEN = datetime(2026, 1, 16, 12, tzinfo=UTC)
+"""When a snapshot was taken, unless told otherwise."""
+
+_IDS = uuid.UUID("0191a7e0-5b6e-7c11-8d2f-1f0a77c20000")
+
+
+@dataclass(frozen=True)
+class HeldButler:
+    """A butler of a test's own, with datasets in its registry."""
+
+    made: MadeButler
+
+    @classmethod
+    def create(
+        cls, root: Path, *, universe: int | None = None, detectors: int = 4
+    ) -> Self:
+        held = cls(MadeButler.create(root, universe=universe))
+        held.butler.registry.insertDimensionData(
+            "detector",
+            *(
+                {
+                    "instrument": CAMERA,
+                    "id": number,
+                    "full_name": f"R22_S{number}",
+                    "raft": "R22",
+                    "purpose": "SCIENCE",
+                }
+                for number in range(detectors)
+            ),
+        )
+        for name, dimensions in TYPES.items():
+            held.butler.registry.registerDatasetType(
+                DatasetType(
+                    name,
+                    dimensions,
+                    "StructuredDataDict",
+                    universe=held.butler.dimensions,
+                )
+            )
+        return held
+
+    def copy(self, root: Path) -> Self:
+        """Give another repository with the same in it."""
+        shutil.copytree(self.uri, root)
+        butler = Butler.from_config(str(root), writeable=True)
+        return replace(self, made=MadeButler(str(root), butler))
+
+    @property
+    def butler(self) -> Butler:
+        return self.made.butler
+
+    @property
+    def uri(self) -> str:
+        return self.made.uri
+
+    def add(
+        self,
+        name: str,
+        run: str,
+        ids: Iterable[int],
+        *,
+        detectors: Sequence[int] = (0, 1),
+    ) -> list[DatasetRef]:
+        """Add datasets of exposures, or of visits, those of one beside each other."""
+        self.butler.collections.register(run)
+        kind = self.butler.get_dataset_type(name)
+        each = "visit" if "visit" in kind.dimensions.required else "exposure"
+        rows: list[dict[str, int | str]] = [
+            {"instrument": CAMERA, each: one} for one in ids
+        ]
+        if "detector" in kind.dimensions.required:
+            rows = [row | {"detector": part} for row in rows for part in detectors]
+        refs = [
+            DatasetRef(
+                kind,
+                self.butler.registry.expandDataId(row),
+                run=run,
+                id=uuid.uuid5(_IDS, f"{name} {run} {row}"),
+            )
+            for row in rows
+        ]
+        self.butler.registry._importDatasets(refs)
+        return refs
+
+    def members(self, collection: str) -> set[UUID]:
+        """Give what a collection holds."""
+        info = self.butler.collections.get_info(collection, include_summary=True)
+        return {
+            ref.id
+            for name in info.dataset_types or ()
+            for ref in self.butler.query_datasets(
+                name, collection, find_first=False, limit=None, explain=False
+            )
+        }
+
+    def documentation(self, collection: str) -> str:
+        return self.butler.collections.get_info(collection).doc
+
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Said:
+    """What annolog says, in memory: what has each flag or tag, by that word.
+
+    Exposures, detectors and visits are those of one instrument.
+    """
+
+    datasets_by: Mapping[str, Collection[UUID]] = field(default_factory=dict)
+    exposures_by: Mapping[str, Collection[int]] = field(default_factory=dict)
+    detectors_by: Mapping[str, Collection[tuple[int, int]]] = field(
+        default_factory=dict
+    )
+    visits_by: Mapping[str, Collection[int]] = field(default_factory=dict)
+    sets: Mapping[str, Sequence[Sequence[dict[str, int | str]]]] = field(
+        default_factory=dict
+    )
+    """Rows of each version, from 1."""
+    number: int = 1
+    taken_at: datetime = TAKEN
+    instrument: str = CAMERA
+
+    def datasets(self, flags: Collection[str], tags: Collection[str] = ()) -> set[UUID]:
+        return _any(self.datasets_by, flags, tags)
+
+    def exposures(
+        self, instrument: str, flags: Collection[str], tags: Collection[str] = ()
+    ) -> set[int]:
+        here = instrument == self.instrument
+        return _any(self.exposures_by, flags, tags) if here else set()
+
+    def detectors(
+        self, instrument: str, flags: Collection[str], tags: Collection[str] = ()
+    ) -> set[tuple[int, int]]:
+        here = instrument == self.instrument
+        return _any(self.detectors_by, flags, tags) if here else set()
+
+    def visits(
+        self, instrument: str, flags: Collection[str], tags: Collection[str] = ()
+    ) -> set[int]:
+        here = instrument == self.instrument
+        return _any(self.visits_by, flags, tags) if here else set()
+
+    def members(
+        self, name: str, version: int | None = None
+    ) -> list[dict[str, int | str]]:
+        versions = self.sets.get(name, ())
+        number = len(versions) if version is None else version
+        if not 0 < number <= len(versions):
+            raise NotFoundError(f"the snapshot has no set {name}")
+        return [dict(row) for row in versions[number - 1]]
+
+
+def _any(
+    said: Mapping[str, Collection[_T]], flags: Collection[str], tags: Collection[str]
+) -> set[_T]:
+    return {one for word in (*flags, *tags) for one in said.get(word, ())}
