@@ -17,7 +17,7 @@ from annolog.butler.collections import Refreshed
 from annolog.butler.rules import Rules
 from annolog.butler.search import UPLOAD_SQLITE, Repository
 from tests.support.butlers import CAMERA
-from tests.support.tagged_butlers import TAGGED, TAKEN, HeldButler, Said
+from tests.support.tagged_butlers import TAGGED, TAKEN, HeldButler, InMemory
 
 RAWS, OLD, NEW = "LSSTCam/raw/all", "LSSTCam/runs/w1", "LSSTCam/runs/w2"
 NOW = datetime(2026, 1, 16, 13, tzinfo=UTC)
@@ -81,12 +81,12 @@ class Night:
         return Repository(self.held.butler, UPLOAD_SQLITE)
 
     def refresh(
-        self, said: Said, wanted: Rules, *, now: datetime = NOW, dry: bool = False
+        self, said: InMemory, wanted: Rules, *, now: datetime = NOW, dry: bool = False
     ) -> list[Refreshed]:
         done = collections.refresh(self.repository, said, wanted, lambda: now, dry=dry)
         return list(done)
 
-    def one(self, said: Said, rule: Mapping[str, object]) -> Refreshed:
+    def one(self, said: InMemory, rule: Mapping[str, object]) -> Refreshed:
         [done] = self.refresh(said, given(rule=rule))
         assert done.error is None
         return done
@@ -127,7 +127,7 @@ def test_usable_is_the_source_within_its_nights_without_what_is_flagged(
     night: Night,
 ) -> None:
     first, _, third, *_ = night.exposures
-    said = Said(
+    said = InMemory(
         exposures_by={"junk": {first}, "questionable": {night.exposures[4]}},
         detectors_by={"junk": {(third, 1)}},
         datasets_by={"junk": {night.raws[6].id}},
@@ -142,7 +142,7 @@ def test_usable_is_the_source_within_its_nights_without_what_is_flagged(
 
 def test_flagged_is_what_usable_leaves_out(night: Night) -> None:
     first, _, third, *_ = night.exposures
-    said = Said(
+    said = InMemory(
         exposures_by={"junk": {first, *night.later}},
         detectors_by={"junk": {(third, 1)}},
         datasets_by={"junk": {night.raws[6].id, UUID(int=7)}},
@@ -159,7 +159,7 @@ def test_flagged_is_what_usable_leaves_out(night: Night) -> None:
 
 
 def test_what_is_not_inherited_is_said_of_the_dataset_itself(night: Night) -> None:
-    said = Said(
+    said = InMemory(
         exposures_by={"junk": {night.exposures[0]}},
         datasets_by={"junk": {night.raws[6].id}},
     )
@@ -168,7 +168,7 @@ def test_what_is_not_inherited_is_said_of_the_dataset_itself(night: Night) -> No
 
 
 def test_tags_leave_out_and_make_collections_of_their_own(night: Night) -> None:
-    said = Said(exposures_by={"vignetting": {night.exposures[1]}})
+    said = InMemory(exposures_by={"vignetting": {night.exposures[1]}})
     rule = {k: v for k, v in FLAGGED.items() if k != "flag"} | {"tag": "vignetting"}
     done = night.one(said, rule)
     assert done.collection == "tags/vignetting/LSSTCam/raw/all"
@@ -179,7 +179,7 @@ def test_tags_leave_out_and_make_collections_of_their_own(night: Night) -> None:
 
 def test_an_exposure_reaches_its_visit_and_not_its_sister(night: Night) -> None:
     _, second, *_ = night.exposures
-    said = Said(exposures_by={"junk": {second}})
+    said = InMemory(exposures_by={"junk": {second}})
     images = {**FLAGGED, "dataset_types": "preliminary_visit_image", "source": OLD}
     done = night.one(said, images)
     assert night.held.members(done.collection) == {ref.id for ref in night.images[:2]}
@@ -188,13 +188,13 @@ def test_an_exposure_reaches_its_visit_and_not_its_sister(night: Night) -> None:
 
 
 def test_a_visit_reaches_all_its_exposures(night: Night) -> None:
-    said = Said(visits_by={"junk": {night.exposures[0]}})
+    said = InMemory(visits_by={"junk": {night.exposures[0]}})
     done = night.one(said, FLAGGED)
     assert night.held.members(done.collection) == night.ids(0, 1)
 
 
 def test_a_detector_of_an_exposure_reaches_that_of_its_visit(night: Night) -> None:
-    said = Said(detectors_by={"junk": {(night.exposures[1], 1)}})
+    said = InMemory(detectors_by={"junk": {(night.exposures[1], 1)}})
     images = {
         **USABLE,
         "dataset_types": "preliminary_visit_image",
@@ -209,16 +209,16 @@ def test_a_detector_of_an_exposure_reaches_that_of_its_visit(night: Night) -> No
 def test_a_where_bounds_what_nights_do_not(tonight: Night) -> None:
     bounded = {k: v for k, v in USABLE.items() if k != "nights"}
     bounded["where"] = "exposure.seq_num < 3 OR exposure.seq_num = 6"
-    done = tonight.one(Said(exposures_by={"junk": {tonight.exposures[0]}}), bounded)
+    done = tonight.one(InMemory(exposures_by={"junk": {tonight.exposures[0]}}), bounded)
     assert tonight.held.members(done.collection) == tonight.ids(1, 5, 6)
-    both = tonight.one(Said(), {**bounded, "nights": {"first": 20260116}})
+    both = tonight.one(InMemory(), {**bounded, "nights": {"first": 20260116}})
     assert changed(both) == (0, 4, 2)
 
 
 def test_no_older_dataset_comes_up_for_a_flagged_one(tonight: Night) -> None:
     old = tonight.held.add("post_isr", OLD, tonight.exposures[:2])
     new = tonight.held.add("post_isr", NEW, tonight.exposures[:1])
-    said = Said(datasets_by={"junk": {new[0].id}})
+    said = InMemory(datasets_by={"junk": {new[0].id}})
     rule = {
         **USABLE,
         "dataset_types": "post_isr",
@@ -240,7 +240,7 @@ def test_a_set_gives_what_its_rows_name_and_says_what_is_not_here(
         {"instrument": CAMERA, "exposure": 2026011500099},
         {"instrument": "LATISS", "exposure": first},
     ]
-    said = Said(sets={"DRP1": [rows[:1], rows]})
+    said = InMemory(sets={"DRP1": [rows[:1], rows]})
     done = tonight.one(said, A_SET)
     assert done.collection == "sets/DRP1"
     expected = {tonight.raws[1].id} | tonight.ids(1)
@@ -257,7 +257,7 @@ def test_rows_of_exposures_name_datasets_of_their_visits(tonight: Night) -> None
         {"instrument": CAMERA, "exposure": one} for one in (first, second, fourth)
     ]
     rule = {**A_SET, "dataset_types": "preliminary_visit_image", "source": OLD}
-    done = tonight.one(Said(sets={"DRP1": [rows]}), rule)
+    done = tonight.one(InMemory(sets={"DRP1": [rows]}), rule)
     members = tonight.held.members(done.collection)
     assert members == {ref.id for ref in tonight.images[:2]}
     assert [one.data_id["exposure"] for one in done.unresolved] == [fourth]
@@ -271,7 +271,7 @@ def test_more_rows_than_one_upload_takes_are_all_found(
     rows: list[dict[str, int | str]] = [
         {"instrument": CAMERA, "exposure": one} for one in tonight.exposures
     ]
-    done = tonight.one(Said(sets={"DRP1": [rows]}), A_SET)
+    done = tonight.one(InMemory(sets={"DRP1": [rows]}), A_SET)
     assert changed(done) == (12, 0, 0)
     assert done.unresolved == ()
 
@@ -281,14 +281,14 @@ def test_more_rows_than_one_upload_takes_are_all_found(
 
 def test_a_refresh_changes_only_what_differs(tonight: Night) -> None:
     first, second, *_ = tonight.exposures
-    assert changed(tonight.one(Said(exposures_by={"junk": {first}}), USABLE)) == (
+    assert changed(tonight.one(InMemory(exposures_by={"junk": {first}}), USABLE)) == (
         10,
         0,
         0,
     )
-    again = tonight.one(Said(exposures_by={"junk": {first}}), USABLE)
+    again = tonight.one(InMemory(exposures_by={"junk": {first}}), USABLE)
     assert changed(again) == (0, 0, 10)
-    moved = tonight.one(Said(exposures_by={"junk": {second}}), USABLE)
+    moved = tonight.one(InMemory(exposures_by={"junk": {second}}), USABLE)
     assert changed(moved) == (2, 2, 8)
     assert tonight.held.members(moved.collection) == tonight.ids(0, 2, 3, 4, 5)
 
@@ -296,9 +296,9 @@ def test_a_refresh_changes_only_what_differs(tonight: Night) -> None:
 def test_a_dataset_takes_the_place_of_another_of_its_data_id(tonight: Night) -> None:
     old = tonight.held.add("post_isr", OLD, tonight.exposures[:2])
     rule = {**USABLE, "dataset_types": "post_isr", "collection": "usable/post_isr"}
-    tonight.one(Said(), {**rule, "source": OLD})
+    tonight.one(InMemory(), {**rule, "source": OLD})
     new = tonight.held.add("post_isr", NEW, tonight.exposures[:1])
-    done = tonight.one(Said(), {**rule, "source": [NEW, OLD]})
+    done = tonight.one(InMemory(), {**rule, "source": [NEW, OLD]})
     assert changed(done) == (2, 2, 2)
     assert tonight.held.members("usable/post_isr") == {
         *(ref.id for ref in new),
@@ -318,7 +318,7 @@ def test_of_two_datasets_of_a_data_id_the_first_stands_and_the_other_is_told(
         "source": [NEW, OLD],
         "collection": "flags/junk/post_isr",
     }
-    done = tonight.one(Said(exposures_by={"junk": set(exposures)}), rule)
+    done = tonight.one(InMemory(exposures_by={"junk": set(exposures)}), rule)
     assert tonight.held.members("flags/junk/post_isr") == {new[0].id, old[1].id}
     [conflict] = done.conflicts
     assert (conflict.kept, conflict.left) == (new[0].id, old[0].id)
@@ -330,12 +330,12 @@ def test_of_two_datasets_of_a_data_id_the_first_stands_and_the_other_is_told(
 
 
 def test_a_dry_run_says_the_difference_and_writes_nothing(tonight: Night) -> None:
-    [done] = tonight.refresh(Said(), given(rule=USABLE), dry=True)
+    [done] = tonight.refresh(InMemory(), given(rule=USABLE), dry=True)
     assert changed(done) == (12, 0, 0)
     assert done.collection not in tonight.held.butler.collections.query("*")
-    tonight.one(Said(), USABLE)
+    tonight.one(InMemory(), USABLE)
     before = tonight.held.documentation(done.collection)
-    said = Said(exposures_by={"junk": {tonight.exposures[0]}}, number=2)
+    said = InMemory(exposures_by={"junk": {tonight.exposures[0]}}, number=2)
     [done] = tonight.refresh(said, given(rule=USABLE), dry=True)
     assert changed(done) == (0, 2, 10)
     assert tonight.held.documentation(done.collection) == before
@@ -357,7 +357,7 @@ def test_a_rule_that_fails_keeps_no_other_from_being_done(tonight: Night) -> Non
         a_run={**USABLE, "collection": OLD},
         good=USABLE,
     )
-    done = tonight.refresh(Said(), wanted)
+    done = tonight.refresh(InMemory(), wanted)
     errors = {one.rule: one.error for one in done}
     assert errors.pop("good") is None
     assert errors["no_camera"] == (
@@ -376,12 +376,12 @@ def test_a_rule_that_fails_keeps_no_other_from_being_done(tonight: Night) -> Non
 
 
 def test_rows_that_are_no_data_ids_are_named(tonight: Night) -> None:
-    said = Said(sets={"DRP1": [[{"instrument": CAMERA, "obs_id": "MC_O_1"}]]})
+    said = InMemory(sets={"DRP1": [[{"instrument": CAMERA, "obs_id": "MC_O_1"}]]})
     [done] = tonight.refresh(said, given(rule=A_SET))
     assert done.error is not None
     assert "obs_id is no dimension" in done.error
     [done] = tonight.refresh(
-        Said(sets={"DRP1": [[{"exposure": 1}]]}), given(rule=A_SET)
+        InMemory(sets={"DRP1": [[{"exposure": 1}]]}), given(rule=A_SET)
     )
     assert done.error is not None
     assert "lack instrument" in done.error
@@ -392,7 +392,7 @@ def test_a_collection_that_is_not_ours_is_left_alone(tonight: Night) -> None:
     butler.collections.register("u/jdoe/best", TAGGED)
     butler.registry.associate("u/jdoe/best", tonight.raws[:3])
     [done] = tonight.refresh(
-        Said(), given(rule={**USABLE, "collection": "u/jdoe/best"})
+        InMemory(), given(rule={**USABLE, "collection": "u/jdoe/best"})
     )
     assert done.error is not None
     assert "was not made by annolog and holds 3 datasets" in done.error
@@ -425,7 +425,7 @@ def test_what_goes_away_meanwhile_is_left_out(
         return original(repository, wanted)
 
     monkeypatch.setattr(collections, "_still_there", removed)
-    done = tonight.one(Said(), USABLE)
+    done = tonight.one(InMemory(), USABLE)
     assert changed(done) == (11, 0, 0)
     assert gone.id not in tonight.held.members(done.collection)
 
@@ -433,7 +433,7 @@ def test_what_goes_away_meanwhile_is_left_out(
 def test_a_refresh_that_is_broken_off_leaves_the_old_state(
     tonight: Night, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tonight.one(Said(), USABLE)
+    tonight.one(InMemory(), USABLE)
     before = tonight.held.documentation("usable/LSSTCam/raw/all")
     registry = tonight.held.butler.registry
 
@@ -443,7 +443,7 @@ def test_a_refresh_that_is_broken_off_leaves_the_old_state(
     # After all went, before the first came.
     monkeypatch.setattr(type(registry), "associate", broken)
     with pytest.raises(KeyboardInterrupt):
-        tonight.one(Said(exposures_by={"junk": {tonight.exposures[0]}}), USABLE)
+        tonight.one(InMemory(exposures_by={"junk": {tonight.exposures[0]}}), USABLE)
     assert len(tonight.held.members("usable/LSSTCam/raw/all")) == 12
     assert tonight.held.documentation("usable/LSSTCam/raw/all") == before
 
@@ -452,7 +452,7 @@ def test_a_refresh_that_is_broken_off_leaves_the_old_state(
 
 
 def test_a_collection_says_how_old_it_is(tonight: Night) -> None:
-    done = tonight.one(Said(number=4711), USABLE)
+    done = tonight.one(InMemory(number=4711), USABLE)
     [rule] = given(rule=USABLE).rules
     assert tonight.held.documentation(done.collection) == (
         "Made by annolog; what is put in by hand is taken out at the next refresh.\n"
@@ -469,8 +469,8 @@ def test_a_collection_says_how_old_it_is(tonight: Night) -> None:
 def test_a_refresh_without_a_difference_makes_a_collection_younger(
     tonight: Night,
 ) -> None:
-    tonight.one(Said(number=1), USABLE)
-    tonight.one(Said(number=2), USABLE)
+    tonight.one(InMemory(number=1), USABLE)
+    tonight.one(InMemory(number=2), USABLE)
     age = ages.read(tonight.held.documentation("usable/LSSTCam/raw/all"))
     assert age is not None
     assert age.number == 2
@@ -488,7 +488,7 @@ def test_stale_collections_are_told_with_the_reason(tonight: Night) -> None:
         return one.reason
 
     assert reason() == "it was never filled"
-    tonight.one(Said(), USABLE)
+    tonight.one(InMemory(), USABLE)
     assert reason() is None
     day = timedelta(days=1)
     assert reason(later=10 * day) is None

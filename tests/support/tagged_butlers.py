@@ -2,7 +2,7 @@
 
     held = HeldButler.create(folder / "repo")
     raws = held.add("raw", "LSSTCam/raw/all", exposures, detectors=range(4))
-    said = Said(exposures={"junk": {exposures[0]}})
+    said = InMemory(exposures={"junk": {exposures[0]}})
 
 No dataset has a file: a registry is all that counts here.
 """
@@ -141,7 +141,7 @@ _T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
-class Said:
+class InMemory:
     """What annolog says, in memory: what has each flag or tag, by that word.
 
     Exposures, detectors and visits are those of one instrument.
