@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from astropy.table import Table
 from lsst.daf.butler import Butler
-from lsst.pipe.base import PipelineGraph
 from lsst.pipe.base.all_dimensions_quantum_graph_builder import (
     AllDimensionsQuantumGraphBuilder,
 )
+from lsst.pipe.base.pipeline_graph import PipelineGraph
 from lsst.pipe.base.tests.mocks import (
     DynamicConnectionConfig,
     DynamicTestPipelineTask,
@@ -75,7 +75,7 @@ def build(held: HeldButler, source: Sequence[str], **more: Any) -> Built:  # noq
         ("isr", "raw", "post_isr", by_exposure),
         ("sum", "post_isr", "visit_table", ["instrument", "visit"]),
     ):
-        config = DynamicTestPipelineTaskConfig()
+        config: Any = DynamicTestPipelineTaskConfig()  # type: ignore[no-untyped-call]
         config.dimensions = dimensions
         config.inputs["input"] = _connection(before, by_exposure, several=True)
         config.outputs["output"] = _connection(after, dimensions)
@@ -90,15 +90,18 @@ def build(held: HeldButler, source: Sequence[str], **more: Any) -> Built:  # noq
         )
         graph = builder.finish(attach_datastore_records=False).assemble()
     return Built(
-        {(ids["exposure"], ids["detector"]) for ids in graph.datasets_by_type["raw"]},
-        {ids["visit"] for ids in graph.quanta_by_task["sum"]},
+        {
+            (int(ids["exposure"]), int(ids["detector"]))
+            for ids in graph.datasets_by_type["raw"]
+        },
+        {int(ids["visit"]) for ids in graph.quanta_by_task["sum"]},
     )
 
 
 def _connection(
     name: str, dimensions: list[str], *, several: bool = False
 ) -> DynamicConnectionConfig:
-    return DynamicConnectionConfig(
+    return DynamicConnectionConfig(  # type: ignore[no-untyped-call]
         dataset_type_name=name,
         dimensions=dimensions,
         storage_class="StructuredDataDict",
