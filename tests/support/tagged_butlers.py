@@ -23,8 +23,10 @@ from lsst.daf.butler import (  # type: ignore[attr-defined] # its __all__ lacks 
     DatasetType,
 )
 
+from annolog.butler.exporter import Exporter, Scope
 from annolog.domain.errors import NotFoundError
 from tests.support.butlers import CAMERA, MadeButler
+from tests.support.snapshots import Lines
 
 TYPES: Mapping[str, frozenset[str]] = {
     "raw": frozenset({"instrument", "exposure", "detector"}),
@@ -137,6 +139,9 @@ class HeldButler:
         return self.butler.collections.get_info(collection).doc
 
 
+FLAGS = frozenset({"good", "questionable", "junk"})
+"""The words that are flags; the others are tags."""
+
 _T = TypeVar("_T")
 
 
@@ -190,6 +195,36 @@ class InMemory:
         if not 0 < number <= len(versions):
             raise NotFoundError(f"the snapshot has no set {name}")
         return [dict(row) for row in versions[number - 1]]
+
+
+def exported(held: HeldButler, said: InMemory) -> None:
+    """Put the same into the tables of a butler, one statement a word."""
+    lines = Lines()
+    for word in sorted(_words(said)):
+        keys = [
+            *(f"dataset:{one}" for one in said.datasets_by.get(word, ())),
+            *(f"exposure:{CAMERA}/{one}" for one in said.exposures_by.get(word, ())),
+            *(
+                f"detector:{CAMERA}/{one}/{part}"
+                for one, part in said.detectors_by.get(word, ())
+            ),
+            *(
+                f"record:visit/instrument={CAMERA}/visit={one}"
+                for one in said.visits_by.get(word, ())
+            ),
+        ]
+        is_flag = word in FLAGS
+        lines.say(*keys, flag=word if is_flag else None, tags=() if is_flag else [word])
+    Exporter(held.butler, Scope(), now=lambda: TAKEN).export(lines.head, lines.lines)
+
+
+def _words(said: InMemory) -> set[str]:
+    return {
+        *said.datasets_by,
+        *said.exposures_by,
+        *said.detectors_by,
+        *said.visits_by,
+    }
 
 
 def _any(

@@ -95,10 +95,15 @@ def write(
             f"rule {rule.name} is not about {kind.name}; it is about"
             f" {', '.join(rule.dataset_types)}"
         )
-    if rule.instrument is None or "instrument" not in kind.dimensions.names:
+    if rule.instrument is None:
         raise InvalidError(
-            "exposures and visits are named by an instrument, which the rule or the"
-            f" dataset type has not; {other}"
+            "exposures and visits are named by an instrument, which rule"
+            f" {rule.name} has not; {other}"
+        )
+    if not {"exposure", "visit"} & set(kind.dimensions.required):
+        raise InvalidError(
+            f"datasets of type {kind.name} have neither an exposure nor a visit by"
+            f" which an expression could name them; {other}"
         )
     instrument = rule.instrument if rule.inherited else None
     reached = reach.of(repository.butler, flagged, instrument, rule.flags, rule.tags)
@@ -112,7 +117,7 @@ def write(
     values = _count(kind, reached)
     limit = LITERAL if literal else BOUND
     if values > limit:
-        way = " without --literal it may have 60,000;" if literal else ""
+        way = f" without --literal it may have {BOUND};" if literal else ""
         raise InvalidError(
             f"the expression would name {values} ids, and {limit} is what every"
             f" database takes;{way} {other}"
@@ -123,7 +128,9 @@ def write(
     if isinstance(rule, UsableRule):
         where += [f"NOT ({term})" for term in terms]
     else:
-        where.append(f"({' OR '.join(terms)})" if terms else "exposure IN (0)")
+        # The language has no word for what is never true; no exposure has this id.
+        never = f"{_of(kind, reached)[0][0]} IN (-1)"
+        where.append(f"({' OR '.join(terms)})" if terms else never)
     return Expression(kind.name, " AND ".join(where), bind, values)
 
 

@@ -266,7 +266,7 @@ class UsableRule(BoundedRule):
             raise PydanticCustomError(
                 "unbounded",
                 "a whole survey is too much for one collection: bound it by nights:"
-                " {{first: 20260101, last: 20260131}} or by a where",
+                " {first: 20260101, last: 20260131} or by a where",
             )
         return self
 
@@ -473,7 +473,18 @@ def _rule(
         return _RULE.validate_python(given), []
     except ValidationError as error:
         found = error.errors(include_url=False)
-        return None, [_line(file, name, given, one) for one in found]
+    # A name that was made here is wrong because of what it was made from, and a list
+    # is too short because of what was taken out of it.
+    telling = [
+        one
+        for one in found
+        if (one["loc"][1:2] != ("collection",) or "collection" in fields)
+        and not any(
+            one["loc"] == other["loc"][: len(one["loc"])] and one is not other
+            for other in found
+        )
+    ]
+    return None, [_line(file, name, given, one) for one in telling or found]
 
 
 def _collection(fields: Mapping[str, object]) -> str | None:

@@ -7,6 +7,7 @@ import asyncpg
 import click
 
 from annolog.cli.butler_exports import command as butler
+from annolog.cli.export_collections import collections, where
 from annolog.cli.imports import demand_schema
 from annolog.cli.main import FailedError, database_url, emit, json_option
 from annolog.exposurelog import exporter
@@ -19,6 +20,8 @@ def command() -> None:  # numpydoc ignore=GL08
 
 
 command.add_command(butler)
+command.add_command(collections)
+command.add_command(where)
 
 
 @command.command("exposurelog")

@@ -1,0 +1,203 @@
+"""`annologd export collections` and `where`: rules become what pipelines search.
+
+The butler's library is imported only when a command has to do with a butler.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+
+from annolog.butler import open_reader, rules
+from annolog.butler.registries import require_library
+from annolog.butler.rules import Rules, RulesError
+from annolog.cli.main import FAILED, WrongUseError, emit, json_option
+from annolog.runtime import now
+
+SHOWN = 20
+"""Conflicts, and data IDs that are not here, that are printed of a rule; `--json` gives
+all of them."""
+
+_Command = Callable[..., None]
+
+
+def _options(command: _Command) -> _Command:
+    for option in (
+        click.option(
+            "--rules",
+            "file",
+            required=True,
+            type=click.Path(exists=True, dir_okay=False, path_type=Path),
+            help="A file of rules, YAML or TOML.",
+        ),
+        click.option(
+            "--repo", required=True, metavar="URI", help="The repository, on its disk."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+@click.command("collections")
+@_options
+@click.option(
+    "--rule", "names", multiple=True, help="Only this rule; repeatable. Default: all."
+)
+@click.option(
+    "--dry-run", is_flag=True, help="Say what would be done, and change nothing."
+)
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Say which collections are stale, and change nothing; ends with 1 if one is.",
+)
+@click.option(
+    "--max-age",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="HOURS",
+    help="With --check: a collection of an older snapshot is stale.",
+)
+@json_option
+def collections(  # noqa: PLR0913 - options  # numpydoc ignore=PR01,RT01
+    *,
+    repo: str,
+    file: Path,
+    names: tuple[str, ...],
+    dry_run: bool,
+    check: bool,
+    max_age: float | None,
+    as_json: bool,
+) -> None:
+    """Fill TAGGED collections by rules, from what was exported into the repository.
+
+    Only what differs is added and removed, in one transaction a collection. A dataset
+    in whose place another one stands, and data IDs that are not here, are told and keep
+    nothing else from being done. Ends with 1 if a rule could not be followed.
+    """
+    wanted = _read(file, names)
+    if max_age is not None and not check:
+        raise WrongUseError("annologd: --max-age is for --check")
+    if check:
+        limit = None if max_age is None else timedelta(hours=max_age)
+        _check(repo, wanted, limit, as_json=as_json)
+        return
+    done = []
+    for one in _refreshed(repo, wanted, dry=dry_run):
+        done.append(one)
+        if not as_json:
+            click.echo("\n".join(_lines(one)))
+    if as_json:
+        emit({"dry_run": dry_run, "rules": done}, "", as_json=True)
+    if any(one["error"] is not None for one in done):
+        raise SystemExit(FAILED)
+
+
+@click.command("where")
+@_options
+@click.option("--rule", "name", required=True, help="The rule that is to be written.")
+@click.option(
+    "--dataset-type", help="One of the rule's dataset types. Default: its first."
+)
+@click.option(
+    "--literal",
+    is_flag=True,
+    help="Put the ids into the text, as pipetask's -d needs them; 500 at most.",
+)
+@json_option
+def where(
+    *,
+    repo: str,
+    file: Path,
+    name: str,
+    dataset_type: str | None,
+    literal: bool,
+    as_json: bool,
+) -> None:
+    """Write a rule as an expression of the butler's, for one query.
+
+    Prints the expression, and on a second line the values to be bound. Refuses, with
+    the way that works, where an expression cannot say it or would be too long.
+    """
+    [rule] = _read(file, [name]).rules
+    repository, said = _opened(repo, writeable=False)
+    from annolog.butler import expressions  # noqa: PLC0415 - only where it is used
+
+    kind = dataset_type or rule.dataset_types[0]
+    written = expressions.write(repository, said, rule, kind, literal=literal)
+    text = written.where
+    if written.bind:
+        text += "\n" + json.dumps(written.bind)
+    emit({**asdict(written), "snapshot": said.number}, text, as_json=as_json)
+
+
+def _read(file: Path, names: tuple[str, ...] | list[str]) -> Rules:
+    try:
+        return rules.read(file).only(names)
+    except RulesError as error:
+        raise WrongUseError(error.detail) from None
+
+
+def _opened(repo: str, *, writeable: bool) -> tuple[Any, Any]:
+    """Open a repository and the snapshot in it."""
+    require_library()
+    from annolog.butler.search import Repository  # noqa: PLC0415 - as above
+
+    repository = Repository.open(repo, writeable=writeable)
+    return repository, open_reader(repository.butler)
+
+
+def _refreshed(repo: str, wanted: Rules, *, dry: bool) -> Iterator[dict[str, Any]]:
+    repository, said = _opened(repo, writeable=not dry)
+    from annolog.butler import collections as tagged  # noqa: PLC0415 - as above
+
+    for done in tagged.refresh(repository, said, wanted, now, dry=dry):
+        yield asdict(done)
+
+
+def _check(repo: str, wanted: Rules, limit: timedelta | None, *, as_json: bool) -> None:
+    repository, said = _opened(repo, writeable=False)
+    from annolog.butler import collections as tagged  # noqa: PLC0415 - as above
+
+    found = tagged.check(repository, said.number, wanted, now(), limit)
+    emit(
+        {"snapshot": said.number, "rules": [asdict(one) for one in found]},
+        "\n".join(
+            f"{one.collection}: {f'stale: {one.reason}' if one.reason else 'fresh'}"
+            for one in found
+        ),
+        as_json=as_json,
+    )
+    if any(one.reason is not None for one in found):
+        raise SystemExit(FAILED)
+
+
+def _lines(done: dict[str, Any]) -> Iterator[str]:
+    place = f"{done['rule']}: {done['collection']}"
+    if done["error"] is not None:
+        yield f"{place}: not done: {done['error']}"
+        return
+    counts = (f"{done[word]} {word}" for word in ("added", "removed", "kept"))
+    yield f"{place}: {', '.join(counts)}"
+    if conflicts := done["conflicts"]:
+        yield f"  {len(conflicts)} in whose place another stands:"
+        yield from _some(
+            [f"{_named(one)}: {one['left']} beside {one['kept']}" for one in conflicts]
+        )
+    if unresolved := done["unresolved"]:
+        yield f"  {len(unresolved)} data IDs that are not here:"
+        yield from _some([_named(one) for one in unresolved])
+
+
+def _named(one: dict[str, Any]) -> str:
+    data_id = ", ".join(f"{key}={value}" for key, value in one["data_id"].items())
+    return f"{one['dataset_type']} of {data_id}"
+
+
+def _some(lines: list[str]) -> Iterator[str]:
+    yield from (f"    {line}" for line in lines[:SHOWN])
+    if len(lines) > SHOWN:
+        yield f"    and {len(lines) - SHOWN} more; --json gives all"

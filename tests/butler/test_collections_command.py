@@ -1,0 +1,161 @@
+"""`annologd export collections` and `where`, as an operator runs them."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from annolog.cli.main import main
+from tests.support.butlers import CAMERA
+from tests.support.tagged_butlers import HeldButler, InMemory, exported
+
+RAWS = "LSSTCam/raw/all"
+
+RULES = """\
+version: 1
+rules:
+  junk:
+    {sort: flagged, instrument: LSSTCam, flag: junk, inherited: true,
+     source: LSSTCam/raw/all, dataset_types: raw}
+  usable:
+    {sort: usable, instrument: LSSTCam, flags: junk, inherited: true,
+     source: LSSTCam/raw/all, dataset_types: raw, nights: {first: 20260115}}
+"""
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def held(tmp_path: Path) -> HeldButler:
+    held = HeldButler.create(tmp_path / "repo")
+    held.add("raw", RAWS, held.made.take(range(1, 5)))
+    return held
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "rules.yaml"
+    path.write_text(RULES)
+    return path
+
+
+@pytest.fixture
+def run(held: HeldButler, file: Path) -> Run:
+    def invoke(command: str, *arguments: str, repo: str = held.uri) -> Result:
+        fixed = ["--repo", repo, "--rules", str(file)]
+        return CliRunner().invoke(main, ["export", command, *fixed, *arguments])
+
+    return invoke
+
+
+def some_junk(held: HeldButler) -> None:
+    exported(held, InMemory(exposures_by={"junk": {2026011500001, 2026011500002}}))
+
+
+def test_collections_are_filled_from_what_was_exported(
+    run: Run, held: HeldButler
+) -> None:
+    some_junk(held)
+    dry = run("collections", "--dry-run")
+    assert dry.exit_code == 0, dry.output
+    assert dry.stdout == (
+        "junk: flags/junk/LSSTCam/raw/all: 4 added, 0 removed, 0 kept\n"
+        "usable: usable/LSSTCam/raw/all: 4 added, 0 removed, 0 kept\n"
+    )
+    assert list(held.butler.collections.query("*")) == [RAWS]
+    done = run("collections")
+    assert done.stdout == dry.stdout
+    assert len(held.members("usable/LSSTCam/raw/all")) == 4
+    exported(held, InMemory(exposures_by={"junk": {2026011500001}}))
+    again = run("collections", "--json", "--rule", "usable")
+    assert json.loads(again.stdout) == {
+        "dry_run": False,
+        "rules": [
+            {
+                "rule": "usable",
+                "collection": "usable/LSSTCam/raw/all",
+                "added": 2,
+                "removed": 0,
+                "kept": 4,
+                "conflicts": [],
+                "unresolved": [],
+                "error": None,
+            }
+        ],
+    }
+
+
+def test_stale_collections_end_the_check_with_1(run: Run, held: HeldButler) -> None:
+    some_junk(held)
+    stale = run("collections", "--check")
+    assert stale.exit_code == 1
+    assert stale.stdout == (
+        "flags/junk/LSSTCam/raw/all: stale: it was never filled\n"
+        "usable/LSSTCam/raw/all: stale: it was never filled\n"
+    )
+    run("collections")
+    fresh = run("collections", "--check")
+    assert fresh.exit_code == 0
+    assert "usable/LSSTCam/raw/all: fresh\n" in fresh.stdout
+    old = run("collections", "--check", "--max-age", "1", "--json")
+    assert old.exit_code == 1
+    [junk, _] = json.loads(old.stdout)["rules"]
+    assert junk["age"]["number"] == 1
+    assert "may be 1 hours old" in junk["reason"]
+    assert run("collections", "--max-age", "1").exit_code == 2
+
+
+def test_a_rule_that_fails_ends_the_export_with_1_and_the_others_are_done(
+    run: Run, held: HeldButler, file: Path
+) -> None:
+    some_junk(held)
+    file.write_text(RULES.replace("source: LSSTCam/raw/all", "source: no/such", 1))
+    done = run("collections")
+    assert done.exit_code == 1
+    assert "junk: flags/junk/no/such: not done: MissingCollectionError: " in done.stdout
+    assert len(held.members("usable/LSSTCam/raw/all")) == 4
+
+
+def test_where_no_export_was_made_nothing_is_touched(
+    run: Run, held: HeldButler
+) -> None:
+    done = run("collections")
+    assert done.exit_code == 1
+    assert "annolog" in done.stderr
+    assert list(held.butler.collections.query("*")) == [RAWS]
+
+
+def test_rules_that_are_wrong_are_wrong_use(run: Run, file: Path) -> None:
+    file.write_text(RULES.replace("sort: usable", "sort: useful"))
+    done = run("collections")
+    assert done.exit_code == 2
+    assert done.stderr == (
+        f"{file}: rule usable: field sort: 'useful': it should be one of flagged,"
+        " usable, set\n"
+    )
+
+
+def test_a_rule_is_written_as_an_expression(run: Run, held: HeldButler) -> None:
+    some_junk(held)
+    literal = run("where", "--rule", "usable", "--literal")
+    assert literal.stdout == (
+        f"instrument = '{CAMERA}' AND (exposure.day_obs >= 20260115)"
+        " AND NOT (exposure IN (2026011500001, 2026011500002))\n"
+    )
+    bound = run("where", "--rule", "usable")
+    where, bind = bound.stdout.splitlines()
+    assert where.endswith("AND NOT (exposure IN (flagged_exposures))")
+    assert json.loads(bind) == {"flagged_exposures": [2026011500001, 2026011500002]}
+    both = json.loads(run("where", "--rule", "usable", "--json").stdout)
+    assert both == {
+        "dataset_type": "raw",
+        "where": where,
+        "bind": json.loads(bind),
+        "values": 2,
+        "snapshot": 1,
+    }
+    refused = run("where", "--rule", "usable", "--dataset-type", "post_isr")
+    assert refused.exit_code == 1
+    assert "rule usable is not about post_isr; it is about raw" in refused.stderr

@@ -1,0 +1,69 @@
+"""What rules ask a snapshot: the tables of a butler, and memory, answer the same."""
+
+from pathlib import Path
+
+import pytest
+
+from annolog.butler import open_reader
+from annolog.butler.flagged import Flagged
+from tests.support.butlers import CAMERA
+from tests.support.tagged_butlers import HeldButler, InMemory, exported
+
+FIRST, SECOND = 2026011500001, 2026011500002
+
+
+@pytest.fixture(scope="module")
+def held(butlers: Path) -> HeldButler:
+    held = HeldButler.create(butlers / "flagged")
+    exposures = held.made.take(range(1, 3))
+    held.made.define_visits({exposures[0]: exposures})
+    held.add("raw", "LSSTCam/raw/all", exposures)
+    return held
+
+
+@pytest.fixture(scope="module")
+def in_memory(held: HeldButler) -> InMemory:
+    [raw, other, *_] = held.add("raw", "LSSTCam/raw/all", [FIRST])
+    return InMemory(
+        datasets_by={"junk": {raw.id}, "donuts": {other.id}},
+        exposures_by={"junk": {FIRST}, "questionable": {SECOND}, "donuts": {SECOND}},
+        detectors_by={"junk": {(SECOND, 1)}},
+        visits_by={"junk": {FIRST}},
+    )
+
+
+@pytest.fixture(scope="module", params=["memory", "tables"])
+def flagged(
+    held: HeldButler, in_memory: InMemory, request: pytest.FixtureRequest
+) -> Flagged:
+    if request.param == "memory":
+        return in_memory
+    exported(held, in_memory)
+    reader: Flagged = open_reader(held.butler)
+    return reader
+
+
+def test_what_has_any_of_the_flags_is_given(flagged: Flagged) -> None:
+    assert flagged.exposures(CAMERA, ["junk"]) == {FIRST}
+    assert flagged.exposures(CAMERA, ["junk", "questionable"]) == {FIRST, SECOND}
+    assert flagged.detectors(CAMERA, ["junk"]) == {(SECOND, 1)}
+    assert flagged.visits(CAMERA, ["junk"]) == {FIRST}
+    assert len(flagged.datasets(["junk"])) == 1
+
+
+def test_what_has_any_of_the_tags_is_given_too(flagged: Flagged) -> None:
+    assert flagged.exposures(CAMERA, [], ["donuts"]) == {SECOND}
+    assert flagged.exposures(CAMERA, ["junk"], ["donuts"]) == {FIRST, SECOND}
+    assert len(flagged.datasets(["junk"], ["donuts"])) == 2
+
+
+def test_what_has_none_is_not_given(flagged: Flagged) -> None:
+    assert flagged.exposures(CAMERA, ["good"], ["trailed"]) == set()
+    assert flagged.exposures(CAMERA, []) == set()
+    assert flagged.exposures("LATISS", ["junk"]) == set()
+    assert flagged.datasets([]) == set()
+
+
+def test_a_snapshot_says_which_one_it_is(flagged: Flagged) -> None:
+    assert flagged.number > 0
+    assert flagged.taken_at.utcoffset() is not None
