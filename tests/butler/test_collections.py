@@ -62,8 +62,10 @@ class Night:
     images: list[DatasetRef]
 
     @classmethod
-    def make(cls, root: Path, universe: int | None = None) -> Self:
-        held = HeldButler.create(root, universe=universe)
+    def make(
+        cls, root: Path, universe: int | None = None, database: str | None = None
+    ) -> Self:
+        held = HeldButler.create(root, universe=universe, database=database)
         exposures = held.made.take(range(1, 7))
         later = held.made.take([1], day_obs=20260116)
         one, two, three, *_ = exposures
@@ -104,11 +106,17 @@ def nights(butlers: Path) -> Mapping[str, Night]:
     }
 
 
-@pytest.fixture(params=["today", "universe 0"])
+@pytest.fixture(params=["today", "universe 0", "postgresql"])
 def night(
     nights: Mapping[str, Night], tmp_path: Path, request: pytest.FixtureRequest
-) -> Night:
-    return nights[request.param].copy(tmp_path / "repo")
+) -> Iterator[Night]:
+    if request.param == "postgresql":
+        database: str = request.getfixturevalue("registry_url")
+        found = Night.make(tmp_path / "repo", database=database)
+    else:
+        found = nights[request.param].copy(tmp_path / "repo")
+    with found.held.butler:
+        yield found
 
 
 @pytest.fixture
@@ -231,9 +239,9 @@ def test_no_older_dataset_comes_up_for_a_flagged_one(tonight: Night) -> None:
 
 
 def test_a_set_gives_what_its_rows_name_and_says_what_is_not_here(
-    tonight: Night,
+    night: Night,
 ) -> None:
-    first, second, *_ = tonight.exposures
+    first, second, *_ = night.exposures
     rows: list[dict[str, int | str]] = [
         {"instrument": CAMERA, "exposure": first, "detector": 1},
         {"instrument": CAMERA, "exposure": second},
@@ -241,14 +249,14 @@ def test_a_set_gives_what_its_rows_name_and_says_what_is_not_here(
         {"instrument": "LATISS", "exposure": first},
     ]
     said = InMemory(sets={"DRP1": [rows[:1], rows]})
-    done = tonight.one(said, A_SET)
+    done = night.one(said, A_SET)
     assert done.collection == "sets/DRP1"
-    expected = {tonight.raws[1].id} | tonight.ids(1)
-    assert tonight.held.members(done.collection) == expected
+    expected = {night.raws[1].id} | night.ids(1)
+    assert night.held.members(done.collection) == expected
     assert [one.data_id for one in done.unresolved] == rows[2:]
-    pinned = tonight.one(said, {**A_SET, "version": 1})
+    pinned = night.one(said, {**A_SET, "version": 1})
     assert pinned.collection == "sets/DRP1/1"
-    assert tonight.held.members(pinned.collection) == {tonight.raws[1].id}
+    assert night.held.members(pinned.collection) == {night.raws[1].id}
 
 
 def test_rows_of_exposures_name_datasets_of_their_visits(tonight: Night) -> None:
@@ -279,28 +287,28 @@ def test_more_rows_than_one_upload_takes_are_all_found(
 # ----------------------------------------------------------------------- by difference
 
 
-def test_a_refresh_changes_only_what_differs(tonight: Night) -> None:
-    first, second, *_ = tonight.exposures
-    assert changed(tonight.one(InMemory(exposures_by={"junk": {first}}), USABLE)) == (
+def test_a_refresh_changes_only_what_differs(night: Night) -> None:
+    first, second, *_ = night.exposures
+    assert changed(night.one(InMemory(exposures_by={"junk": {first}}), USABLE)) == (
         10,
         0,
         0,
     )
-    again = tonight.one(InMemory(exposures_by={"junk": {first}}), USABLE)
+    again = night.one(InMemory(exposures_by={"junk": {first}}), USABLE)
     assert changed(again) == (0, 0, 10)
-    moved = tonight.one(InMemory(exposures_by={"junk": {second}}), USABLE)
+    moved = night.one(InMemory(exposures_by={"junk": {second}}), USABLE)
     assert changed(moved) == (2, 2, 8)
-    assert tonight.held.members(moved.collection) == tonight.ids(0, 2, 3, 4, 5)
+    assert night.held.members(moved.collection) == night.ids(0, 2, 3, 4, 5)
 
 
-def test_a_dataset_takes_the_place_of_another_of_its_data_id(tonight: Night) -> None:
-    old = tonight.held.add("post_isr", OLD, tonight.exposures[:2])
+def test_a_dataset_takes_the_place_of_another_of_its_data_id(night: Night) -> None:
+    old = night.held.add("post_isr", OLD, night.exposures[:2])
     rule = {**USABLE, "dataset_types": "post_isr", "collection": "usable/post_isr"}
-    tonight.one(InMemory(), {**rule, "source": OLD})
-    new = tonight.held.add("post_isr", NEW, tonight.exposures[:1])
-    done = tonight.one(InMemory(), {**rule, "source": [NEW, OLD]})
+    night.one(InMemory(), {**rule, "source": OLD})
+    new = night.held.add("post_isr", NEW, night.exposures[:1])
+    done = night.one(InMemory(), {**rule, "source": [NEW, OLD]})
     assert changed(done) == (2, 2, 2)
-    assert tonight.held.members("usable/post_isr") == {
+    assert night.held.members("usable/post_isr") == {
         *(ref.id for ref in new),
         *(ref.id for ref in old[2:]),
     }

@@ -54,9 +54,14 @@ class HeldButler:
 
     @classmethod
     def create(
-        cls, root: Path, *, universe: int | None = None, detectors: int = 4
+        cls,
+        root: Path,
+        *,
+        universe: int | None = None,
+        database: str | None = None,
+        detectors: int = 4,
     ) -> Self:
-        held = cls(MadeButler.create(root, universe=universe))
+        held = cls(MadeButler.create(root, universe=universe, database=database))
         held.butler.registry.insertDimensionData(
             "detector",
             *(

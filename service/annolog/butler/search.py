@@ -5,8 +5,9 @@ otherwise; a condition on a dataset's own id looks past what shadows it, so none
 used; on SQLite an upload of more than 500 data IDs takes time by the square of it.
 """
 
+import contextlib
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -79,8 +80,9 @@ class Repository:
     upload: int
 
     @classmethod
-    def open(cls, uri: str, *, writeable: bool) -> "Repository":
-        """Open a repository; its files do not matter.
+    @contextlib.contextmanager
+    def open(cls, uri: str, *, writeable: bool) -> Iterator["Repository"]:
+        """Open a repository for a while; its files do not matter.
 
         Parameters
         ----------
@@ -89,10 +91,10 @@ class Repository:
         writeable
             Whether collections are to be changed.
 
-        Returns
-        -------
+        Yields
+        ------
         Repository
-            Open until the process ends.
+            Closed when the block ends.
 
         Raises
         ------
@@ -106,8 +108,10 @@ class Repository:
                 " give the repository itself"
             )
         sqlite = str(config["registry", "db"]).startswith("sqlite")
-        butler = Butler.from_config(config, writeable=writeable, without_datastore=True)
-        return cls(butler, UPLOAD_SQLITE if sqlite else UPLOAD)
+        with Butler.from_config(
+            config, writeable=writeable, without_datastore=True
+        ) as butler:
+            yield cls(butler, UPLOAD_SQLITE if sqlite else UPLOAD)
 
     def bounds(self, rule: BoundedRule, kind: DatasetType) -> Bounds:
         """Say in the butler's language what a rule asks of one dataset type.

@@ -3,6 +3,7 @@
 The butler's library is imported only when a command has to do with a butler.
 """
 
+import contextlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -123,11 +124,12 @@ def where(
     the way that works, where an expression cannot say it or would be too long.
     """
     [rule] = _read(file, [name]).rules
-    repository, said = _opened(repo, writeable=False)
-    from annolog.butler import expressions  # noqa: PLC0415 - only where it is used
+    require_library()
+    from annolog.butler import expressions  # noqa: PLC0415 - needs the library
 
     kind = dataset_type or rule.dataset_types[0]
-    written = expressions.write(repository, said, rule, kind, literal=literal)
+    with _opened(repo, writeable=False) as (repository, said):
+        written = expressions.write(repository, said, rule, kind, literal=literal)
     text = written.where
     if written.bind:
         text += "\n" + json.dumps(written.bind)
@@ -141,28 +143,30 @@ def _read(file: Path, names: tuple[str, ...] | list[str]) -> Rules:
         raise WrongUseError(error.detail) from None
 
 
-def _opened(repo: str, *, writeable: bool) -> tuple[Any, Any]:
+@contextlib.contextmanager
+def _opened(repo: str, *, writeable: bool) -> Iterator[tuple[Any, Any]]:
     """Open a repository and the snapshot in it."""
-    require_library()
     from annolog.butler.search import Repository  # noqa: PLC0415 - as above
 
-    repository = Repository.open(repo, writeable=writeable)
-    return repository, open_reader(repository.butler)
+    with Repository.open(repo, writeable=writeable) as repository:
+        yield repository, open_reader(repository.butler)
 
 
 def _refreshed(repo: str, wanted: Rules, *, dry: bool) -> Iterator[dict[str, Any]]:
-    repository, said = _opened(repo, writeable=not dry)
+    require_library()
     from annolog.butler import collections as tagged  # noqa: PLC0415 - as above
 
-    for done in tagged.refresh(repository, said, wanted, now, dry=dry):
-        yield asdict(done)
+    with _opened(repo, writeable=not dry) as (repository, said):
+        for done in tagged.refresh(repository, said, wanted, now, dry=dry):
+            yield asdict(done)
 
 
 def _check(repo: str, wanted: Rules, limit: timedelta | None, *, as_json: bool) -> None:
-    repository, said = _opened(repo, writeable=False)
+    require_library()
     from annolog.butler import collections as tagged  # noqa: PLC0415 - as above
 
-    found = tagged.check(repository, said.number, wanted, now(), limit)
+    with _opened(repo, writeable=False) as (repository, said):
+        found = tagged.check(repository, said.number, wanted, now(), limit)
     emit(
         {"snapshot": said.number, "rules": [asdict(one) for one in found]},
         "\n".join(
