@@ -11,7 +11,7 @@ import pytest
 from lsst.daf.butler import DatasetRef
 from lsst.daf.butler.registry import ConflictingDefinitionError
 
-from annolog.butler import ages, collections, rules
+from annolog.butler import ages, collections, rulefiles
 from annolog.butler.ages import Age
 from annolog.butler.collections import Refreshed
 from annolog.butler.rules import Rules
@@ -48,7 +48,7 @@ A_SET: Mapping[str, object] = {
 
 
 def given(**by_name: Mapping[str, object]) -> Rules:
-    return rules.checked("rules.yaml", {"version": 1, "rules": dict(by_name)})
+    return rulefiles.checked("rules.yaml", {"version": 1, "rules": dict(by_name)})
 
 
 @dataclass

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from annolog.butler import collections, expressions, rules
+from annolog.butler import collections, expressions, rulefiles
 from annolog.butler.expressions import BOUND, LITERAL, Expression
-from annolog.butler.rules import FlaggedRule, SetRule, UsableRule
+from annolog.butler.rules import FlaggedRule, Rules, SetRule, UsableRule
 from annolog.butler.search import UPLOAD_SQLITE, Repository
 from annolog.domain.errors import InvalidError
 from tests.support.butlers import CAMERA
@@ -69,14 +69,14 @@ class Night:
         return {ref.id for ref in refs}
 
     def filled(self, said: InMemory, fields: Mapping[str, object]) -> set[Any]:
-        wanted = rules.Rules("rules.yaml", (a_rule(fields),))
+        wanted = Rules("rules.yaml", (a_rule(fields),))
         [done] = collections.refresh(self.repository, said, wanted, lambda: TAKEN)
         return self.held.members(done.collection)
 
 
 def a_rule(fields: Mapping[str, object]) -> FlaggedRule | UsableRule | SetRule:
     content = {"version": 1, "rules": {"rule": fields}}
-    return rules.checked("rules.yaml", content).rules[0]
+    return rulefiles.checked("rules.yaml", content).rules[0]
 
 
 @pytest.fixture(scope="module")

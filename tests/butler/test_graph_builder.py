@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from astropy.table import Table
 
-from annolog.butler import collections, expressions, rules
+from annolog.butler import collections, expressions, rulefiles
 from annolog.butler.search import UPLOAD_SQLITE, Repository
 from tests.support.butlers import CAMERA
 from tests.support.graphs import Built, build, pairs
@@ -16,7 +16,7 @@ RAWS, USABLE = "LSSTCam/raw/all", "usable/LSSTCam/raw/all"
 
 NOW = datetime(2026, 1, 16, 13, tzinfo=UTC)
 
-RULES = rules.checked(
+RULES = rulefiles.checked(
     "rules.yaml",
     {
         "version": 1,

@@ -3,19 +3,21 @@
 The butler's library is imported only when a command has to do with a butler.
 """
 
-import contextlib
+import importlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import click
 
-from annolog.butler import open_reader, rules
+from annolog.butler import rulefiles
 from annolog.butler.registries import require_library
-from annolog.butler.rules import Rules, RulesError
+from annolog.butler.rulefiles import RulesError
+from annolog.butler.rules import Rules
 from annolog.cli.main import FAILED, WrongUseError, emit, json_option
 from annolog.runtime import now
 
@@ -87,7 +89,8 @@ def collections(  # noqa: PLR0913 - options  # numpydoc ignore=PR01,RT01
         _check(repo, wanted, limit, as_json=as_json)
         return
     done = []
-    for one in _refreshed(repo, wanted, dry=dry_run):
+    for refreshed in _ruled().refresh(repo, wanted, now, dry=dry_run):
+        one = asdict(refreshed)
         done.append(one)
         if not as_json:
             click.echo("\n".join(_lines(one)))
@@ -123,52 +126,31 @@ def where(
     Prints the expression, and on a second line the values to be bound. Refuses, with
     the way that works, where an expression cannot say it or would be too long.
     """
-    [rule] = _read(file, [name]).rules
-    require_library()
-    from annolog.butler import expressions  # noqa: PLC0415 - needs the library
-
-    kind = dataset_type or rule.dataset_types[0]
-    with _opened(repo, writeable=False) as (repository, said):
-        written = expressions.write(repository, said, rule, kind, literal=literal)
+    wanted = _read(file, [name])
+    number, written = _ruled().write(repo, wanted, dataset_type, literal=literal)
     text = written.where
     if written.bind:
         text += "\n" + json.dumps(written.bind)
-    emit({**asdict(written), "snapshot": said.number}, text, as_json=as_json)
+    emit({**asdict(written), "snapshot": number}, text, as_json=as_json)
 
 
 def _read(file: Path, names: tuple[str, ...] | list[str]) -> Rules:
     try:
-        return rules.read(file).only(names)
+        return rulefiles.only(rulefiles.read(file), names)
     except RulesError as error:
         raise WrongUseError(error.detail) from None
 
 
-@contextlib.contextmanager
-def _opened(repo: str, *, writeable: bool) -> Iterator[tuple[Any, Any]]:
-    """Open a repository and the snapshot in it."""
-    from annolog.butler.search import Repository  # noqa: PLC0415 - as above
-
-    with Repository.open(repo, writeable=writeable) as repository:
-        yield repository, open_reader(repository.butler)
-
-
-def _refreshed(repo: str, wanted: Rules, *, dry: bool) -> Iterator[dict[str, Any]]:
+def _ruled() -> ModuleType:
+    # By name: it brings the library with it, and all other commands do without.
     require_library()
-    from annolog.butler import collections as tagged  # noqa: PLC0415 - as above
-
-    with _opened(repo, writeable=not dry) as (repository, said):
-        for done in tagged.refresh(repository, said, wanted, now, dry=dry):
-            yield asdict(done)
+    return importlib.import_module("annolog.butler.ruled")
 
 
 def _check(repo: str, wanted: Rules, limit: timedelta | None, *, as_json: bool) -> None:
-    require_library()
-    from annolog.butler import collections as tagged  # noqa: PLC0415 - as above
-
-    with _opened(repo, writeable=False) as (repository, said):
-        found = tagged.check(repository, said.number, wanted, now(), limit)
+    number, found = _ruled().check(repo, wanted, now(), limit)
     emit(
-        {"snapshot": said.number, "rules": [asdict(one) for one in found]},
+        {"snapshot": number, "rules": [asdict(one) for one in found]},
         "\n".join(
             f"{one.collection}: {f'stale: {one.reason}' if one.reason else 'fresh'}"
             for one in found

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from annolog.butler import rules
+from annolog.butler import rulefiles
+from annolog.butler.rulefiles import RulesError
 from annolog.butler.rules import (
     FlaggedRule,
     Nights,
-    RulesError,
     SetRule,
     UsableRule,
 )
@@ -91,13 +91,13 @@ def wrong(sort: str, without: str, /, **fields: object) -> str:
     """Give the one line that a rule with these fields is refused with."""
     rule = {k: v for k, v in GOOD[sort].items() if k != without} | fields
     with pytest.raises(RulesError) as refused:
-        rules.checked("r.yaml", {"version": 1, "rules": {"mine": rule}})
+        rulefiles.checked("r.yaml", {"version": 1, "rules": {"mine": rule}})
     assert len(refused.value.problems) == 1, refused.value.detail
     return refused.value.detail
 
 
 def test_a_file_of_rules_is_read(tmp_path: Path) -> None:
-    read = rules.read(written(tmp_path, YAML))
+    read = rulefiles.read(written(tmp_path, YAML))
     flagged, usable, a_set = read.rules
     assert isinstance(flagged, FlaggedRule)
     assert (flagged.name, flagged.collection) == (
@@ -116,15 +116,15 @@ def test_a_file_of_rules_is_read(tmp_path: Path) -> None:
 
 
 def test_toml_says_the_same(tmp_path: Path) -> None:
-    from_toml = rules.read(written(tmp_path, TOML, "rules.toml"))
-    from_yaml = rules.read(written(tmp_path, YAML))
+    from_toml = rulefiles.read(written(tmp_path, TOML, "rules.toml"))
+    from_yaml = rulefiles.read(written(tmp_path, YAML))
     assert from_toml.rules[0] == from_yaml.rules[0]
 
 
 def test_collections_are_named_after_their_rule() -> None:
     def name(sort: str, without: str = "", **fields: object) -> str:
         rule = {k: v for k, v in GOOD[sort].items() if k != without} | fields
-        read = rules.checked("r.yaml", {"version": 1, "rules": {"mine": rule}})
+        read = rulefiles.checked("r.yaml", {"version": 1, "rules": {"mine": rule}})
         return read.rules[0].collection
 
     assert name("flagged") == "flags/junk/LSSTCam/raw/all"
@@ -138,7 +138,11 @@ def test_collections_are_named_after_their_rule() -> None:
 def test_a_rule_has_a_digest_that_changes_with_it_alone() -> None:
     def digest(name: str, **fields: object) -> str:
         rule = GOOD["usable"] | fields
-        return rules.checked("r", {"version": 1, "rules": {name: rule}}).rules[0].digest
+        return (
+            rulefiles.checked("r", {"version": 1, "rules": {name: rule}})
+            .rules[0]
+            .digest
+        )
 
     assert digest("mine") == digest("yours")
     assert digest("mine", flags=["junk"]) == digest("mine")
@@ -146,14 +150,14 @@ def test_a_rule_has_a_digest_that_changes_with_it_alone() -> None:
 
 
 def test_rules_are_chosen_by_name(tmp_path: Path) -> None:
-    read = rules.read(written(tmp_path, YAML))
-    assert [one.name for one in read.only(["drp1", "junk-raws"]).rules] == [
+    read = rulefiles.read(written(tmp_path, YAML))
+    assert [one.name for one in rulefiles.only(read, ["drp1", "junk-raws"]).rules] == [
         "junk-raws",
         "drp1",
     ]
-    assert read.only([]) == read
+    assert rulefiles.only(read, []) == read
     with pytest.raises(RulesError, match="rule drp2: 'drp2': it is not known; did you"):
-        read.only(["drp2"])
+        rulefiles.only(read, ["drp2"])
 
 
 @pytest.mark.parametrize(
@@ -334,7 +338,7 @@ def test_all_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
     text = text.replace("version: 1", "version: 2") + "more: 1\n"
     path = written(tmp_path, text)
     with pytest.raises(RulesError) as refused:
-        rules.read(path)
+        rulefiles.read(path)
     assert [problem.pointer for problem in refused.value.problems] == [
         "/more",
         "/version",
@@ -346,7 +350,7 @@ def test_all_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
 
 def test_no_two_rules_fill_the_same_collection() -> None:
     with pytest.raises(RulesError) as refused:
-        rules.checked(
+        rulefiles.checked(
             "r.yaml", {"version": 1, "rules": {"a": GOOD["set"], "b": GOOD["set"]}}
         )
     assert refused.value.detail == (
@@ -373,15 +377,15 @@ def test_what_is_no_file_of_rules_is_refused(
 ) -> None:
     path = written(tmp_path, text, name)
     with pytest.raises(RulesError) as refused:
-        rules.read(path)
+        rulefiles.read(path)
     assert refused.value.detail.startswith(f"{path}: ")
     assert words in refused.value.detail
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(RulesError, match="cannot be read: No such file"):
-        rules.read(tmp_path / "none.yaml")
+        rulefiles.read(tmp_path / "none.yaml")
     path = tmp_path / "latin.yaml"
     path.write_bytes(b"# \xe9\n")
     with pytest.raises(RulesError, match="cannot be read: it is not UTF-8"):
-        rules.read(path)
+        rulefiles.read(path)
