@@ -259,6 +259,44 @@ def test_a_set_gives_what_its_rows_name_and_says_what_is_not_here(
     assert night.held.members(pinned.collection) == {night.raws[1].id}
 
 
+def test_a_set_may_be_a_file_beside_the_rules(tonight: Night, tmp_path: Path) -> None:
+    first, second, *_ = tonight.exposures
+    (tmp_path / "bad.ecsv").write_text(
+        "# %ECSV 1.0\n# ---\n# datatype:\n"
+        "# - {name: exposure, datatype: uint64}\n"
+        "# - {name: comment, datatype: string}\n"
+        "# delimiter: ','\n# schema: astropy-2.0\nexposure,comment\n"
+        f"{first}, r donuts\n{second}, r donuts\n{second}, again\n3,\n"
+    )
+    rule = {**A_SET, "file": "bad.ecsv", "instrument": CAMERA}
+    wanted = replace(given(rule=rule), file=str(tmp_path / "rules.yaml"))
+    [done] = tonight.refresh(InMemory(), wanted)
+    assert done.error is None
+    assert tonight.held.members("sets/DRP1") == tonight.ids(0, 1)
+    assert [one.data_id["exposure"] for one in done.unresolved] == [3]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("none.csv", None, "none.csv: cannot be read: No such file"),
+        ("set.txt", "exposure\n1\n", "its name should end in .json, .csv or .ecsv"),
+        ("set.csv", "seq_num\n1\n", "no column is a dimension: seq_num; rows name"),
+        ("set.csv", "exposure\n1,2\n", "set.csv: line 2"),
+        ("set.json", "{}", "set.json: "),
+    ],
+)
+def test_a_file_that_is_no_set_is_named(
+    tonight: Night, tmp_path: Path, name: str, content: str | None, words: str
+) -> None:
+    if content is not None:
+        (tmp_path / name).write_text(content)
+    wanted = given(rule={**A_SET, "file": name, "instrument": CAMERA})
+    wanted = replace(wanted, file=str(tmp_path / "rules.yaml"))
+    [done] = tonight.refresh(InMemory(), wanted)
+    assert words in str(done.error)
+
+
 def test_rows_of_exposures_name_datasets_of_their_visits(tonight: Night) -> None:
     first, second, _, fourth, *_ = tonight.exposures
     rows: list[dict[str, int | str]] = [

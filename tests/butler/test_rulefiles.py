@@ -322,6 +322,18 @@ def test_rules_are_chosen_by_name(tmp_path: Path) -> None:
         (
             "set",
             "",
+            {"file": "a.csv", "version": 3},
+            "a file is one version: leave out either version or file",
+        ),
+        (
+            "set",
+            "",
+            {"instrument": "LSSTCam"},
+            "instrument is for the rows of a file: name one as file",
+        ),
+        (
+            "set",
+            "",
             {"sort": "sets"},
             ("field sort: 'sets': it should be one of flagged, usable, set"),
         ),

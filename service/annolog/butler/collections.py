@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -25,13 +26,13 @@ from lsst.daf.butler import (  # type: ignore[attr-defined] # its __all__ lacks 
 from lsst.daf.butler.registry import ConflictingDefinitionError
 from lsst.utils.iteration import chunk_iterable
 
-from annolog.butler import ages, reach
+from annolog.butler import ages, reach, setfiles
 from annolog.butler.ages import Age
-from annolog.butler.flagged import Flagged
+from annolog.butler.flagged import Flagged, Sets
 from annolog.butler.reach import Reach
 from annolog.butler.rules import FlaggedRule, Rules, SetRule, UsableRule
 from annolog.butler.search import Bounds, DataId, Repository
-from annolog.domain.errors import AnnologError, ConflictError
+from annolog.domain.errors import AnnologError, ConflictError, NotFoundError
 
 ATTEMPTS = 3
 """Times that a collection is brought anew when others write into it meanwhile."""
@@ -152,9 +153,10 @@ def refresh(
     Refreshed
         One a rule, in the order of the file, each when it is done.
     """
+    folder = Path(rules.file).parent
     for rule in rules.rules:
         try:
-            wanted, unresolved = _wanted(repository, flagged, rule)
+            wanted, unresolved = _wanted(repository, flagged, rule, folder)
             kept, conflicts = _one_each(wanted)
             text = ages.write(rule, flagged.number, flagged.taken_at, now())
             change = _bring(repository, rule.collection, kept, text, dry=dry)
@@ -227,11 +229,12 @@ def _wanted(
     repository: Repository,
     flagged: Flagged,
     rule: FlaggedRule | UsableRule | SetRule,
+    folder: Path,
 ) -> tuple[list[DatasetRef], list[Unresolved]]:
     kinds = [repository.butler.get_dataset_type(name) for name in rule.dataset_types]
     match rule:
         case SetRule():
-            return _of_set(repository, flagged, rule, kinds)
+            return _of_set(repository, _rows(flagged, rule, folder), rule, kinds)
         case UsableRule():
             reached = _reach(repository, flagged, rule)
             found = [
@@ -298,11 +301,10 @@ def _pieces(kind: DatasetType, reached: Reach, bounds: Bounds) -> Iterator[Bound
 
 def _of_set(
     repository: Repository,
-    flagged: Flagged,
+    rows: Sequence[DataId],
     rule: SetRule,
     kinds: Iterable[DatasetType],
 ) -> tuple[list[DatasetRef], list[Unresolved]]:
-    rows = flagged.members(rule.set, rule.version)
     found: list[DatasetRef] = []
     unresolved: list[Unresolved] = []
     for kind in kinds:
@@ -310,6 +312,17 @@ def _of_set(
         found += refs
         unresolved += [Unresolved(kind.name, row) for row in missing]
     return found, unresolved
+
+
+def _rows(flagged: Flagged, rule: SetRule, folder: Path) -> Sequence[DataId]:
+    if rule.file is not None:
+        return setfiles.read(folder / rule.file, rule.instrument)
+    if not isinstance(flagged, Sets):
+        raise NotFoundError(
+            "what was exported into this repository holds no data-ID sets; download"
+            f" {rule.set} and name it as file"
+        )
+    return flagged.members(rule.set, rule.version)
 
 
 def _one_each(

@@ -1,8 +1,8 @@
-"""What rules ask a snapshot: which things bear a flag or a tag, who is in a set."""
+"""What rules ask a snapshot: what bears a flag or a tag, and what is in a set."""
 
 from collections.abc import Collection
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 from uuid import UUID
 
 
@@ -43,6 +43,11 @@ class Flagged(Protocol):
         self, instrument: str, flags: Collection[str], tags: Collection[str] = ()
     ) -> set[int]:
         """Give integer ids of visits."""
+
+
+@runtime_checkable
+class Sets(Protocol):
+    """A snapshot that holds data-ID sets too."""
 
     def members(
         self, name: str, version: int | None = None

@@ -279,11 +279,34 @@ class SetRule(Rule):
     version: StrictInt | None = Field(
         default=None, ge=1, description="a version's number, or nothing for the latest"
     )
+    file: str | None = Field(
+        default=None,
+        min_length=1,
+        description="a file with the set's rows, found from where the rules are, whose"
+        " name ends in .ecsv, .csv or .json; nothing for what was exported",
+    )
+    instrument: str | None = Field(
+        default=None,
+        min_length=1,
+        description="the instrument of rows of the file that name none",
+    )
+
+    @model_validator(mode="after")
+    def _has_one_place(self) -> Self:
+        if self.file is not None and self.version is not None:
+            raise PydanticCustomError(
+                "version", "a file is one version: leave out either version or file"
+            )
+        if self.file is None and self.instrument is not None:
+            raise PydanticCustomError(
+                "instrument", "instrument is for the rows of a file: name one as file"
+            )
+        return self
 
     @property
     @override
     def sentence(self) -> str:
-        version = "the latest version" if self.version is None else self.version
+        version = self.file or self.version or "the latest version"
         return f"{super().sentence}: what {self.set}, {version}, names"
 
 
