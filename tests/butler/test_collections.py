@@ -276,6 +276,28 @@ def test_a_set_may_be_a_file_beside_the_rules(tonight: Night, tmp_path: Path) ->
     assert [one.data_id["exposure"] for one in done.unresolved] == [3]
 
 
+def test_the_rows_of_a_set_are_left_out_of_what_is_usable(
+    tonight: Night, tmp_path: Path
+) -> None:
+    first, second, third, fourth, fifth, _ = tonight.exposures
+    rows: list[dict[str, int | str]] = [
+        {"instrument": CAMERA, "exposure": first},
+        {"instrument": CAMERA, "exposure": second, "detector": 1},
+        {"instrument": CAMERA, "visit": third},
+        {"instrument": CAMERA, "detector": 0, "day_obs": 20260116},
+        {"instrument": "LATISS", "exposure": fourth},
+    ]
+    (tmp_path / "bad.csv").write_text(f"exposure\n{fifth}\n")
+    said = InMemory(sets={"DRP1": [rows]})
+    sets = [{"set": "DRP1"}, {"set": "more", "file": "bad.csv"}]
+    rule = {**USABLE, "sets": sets, "flags": [], "nights": {"first": 20260115}}
+    wanted = replace(given(rule=rule), file=str(tmp_path / "rules.yaml"))
+    [done] = tonight.refresh(said, wanted)
+    assert done.error is None
+    left = tonight.ids(1, 3, 5, 6) - {tonight.raws[3].id, tonight.raws[12].id}
+    assert tonight.held.members(done.collection) == left
+
+
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [

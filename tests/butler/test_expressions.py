@@ -183,6 +183,7 @@ def test_what_an_expression_cannot_say_is_refused_with_the_way_that_works(
         (InMemory(), a_set, "raw", "download the set as ECSV"),
         (InMemory(), FLAGGED, "post_isr", "is not about post_isr; it is about raw"),
         (InMemory(), nameless, "raw", "exposures and visits are named by an"),
+        (InMemory(), {**USABLE, "sets": [{"set": "x"}]}, "raw", "the rows of sets"),
         (InMemory(), USABLE, "night_report", "neither an exposure nor a visit"),
     ):
         with pytest.raises(InvalidError, match=words):

@@ -210,7 +210,7 @@ def test_rules_are_chosen_by_name(tmp_path: Path) -> None:
             "usable",
             "flags",
             {},
-            ("neither flags nor tags say what is left out: flags: [junk]"),
+            ("neither flags, tags nor sets say what is left out: flags: [junk]"),
         ),
         (
             "usable",

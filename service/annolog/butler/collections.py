@@ -28,11 +28,11 @@ from lsst.utils.iteration import chunk_iterable
 
 from annolog.butler import ages, reach, setfiles
 from annolog.butler.ages import Age
-from annolog.butler.flagged import Flagged, Sets
+from annolog.butler.flagged import Flagged
 from annolog.butler.reach import Reach
 from annolog.butler.rules import FlaggedRule, Rules, SetRule, UsableRule
 from annolog.butler.search import Bounds, DataId, Repository
-from annolog.domain.errors import AnnologError, ConflictError, NotFoundError
+from annolog.domain.errors import AnnologError, ConflictError
 
 ATTEMPTS = 3
 """Times that a collection is brought anew when others write into it meanwhile."""
@@ -234,9 +234,12 @@ def _wanted(
     kinds = [repository.butler.get_dataset_type(name) for name in rule.dataset_types]
     match rule:
         case SetRule():
-            return _of_set(repository, _rows(flagged, rule, folder), rule, kinds)
+            return _of_set(
+                repository, setfiles.rows_of(flagged, rule, folder), rule, kinds
+            )
         case UsableRule():
-            reached = _reach(repository, flagged, rule)
+            rows = excluded(flagged, rule, folder)
+            reached = reach.of(repository.butler, flagged, rule, rows)
             found = [
                 ref
                 for kind in kinds
@@ -247,7 +250,7 @@ def _wanted(
             ]
             return found, []
         case FlaggedRule():
-            reached = _reach(repository, flagged, rule)
+            reached = reach.of(repository.butler, flagged, rule)
             named = _known(repository, reached)
             return [
                 ref
@@ -256,11 +259,28 @@ def _wanted(
             ], []
 
 
-def _reach(
-    repository: Repository, flagged: Flagged, rule: FlaggedRule | UsableRule
-) -> Reach:
-    instrument = rule.instrument if rule.inherited else None
-    return reach.of(repository.butler, flagged, instrument, rule.flags, rule.tags)
+def excluded(flagged: Flagged, rule: UsableRule, folder: Path) -> list[DataId]:
+    """Give the rows of all sets that leave datasets out.
+
+    Parameters
+    ----------
+    flagged
+        The snapshot.
+    rule
+        Its sets.
+    folder
+        Where the rules are.
+
+    Returns
+    -------
+    list of mapping
+        Set after set.
+    """
+    return [
+        row
+        for one in rule.sets
+        for row in setfiles.rows_of(flagged, one, folder, rule.instrument)
+    ]
 
 
 def _known(repository: Repository, reached: Reach) -> list[DatasetRef]:
@@ -312,17 +332,6 @@ def _of_set(
         found += refs
         unresolved += [Unresolved(kind.name, row) for row in missing]
     return found, unresolved
-
-
-def _rows(flagged: Flagged, rule: SetRule, folder: Path) -> Sequence[DataId]:
-    if rule.file is not None:
-        return setfiles.read(folder / rule.file, rule.instrument)
-    if not isinstance(flagged, Sets):
-        raise NotFoundError(
-            "what was exported into this repository holds no data-ID sets; download"
-            f" {rule.set} and name it as file"
-        )
-    return flagged.members(rule.set, rule.version)
 
 
 def _one_each(

@@ -105,8 +105,12 @@ def write(
             f"datasets of type {kind.name} have neither an exposure nor a visit by"
             f" which an expression could name them; {other}"
         )
-    instrument = rule.instrument if rule.inherited else None
-    reached = reach.of(repository.butler, flagged, instrument, rule.flags, rule.tags)
+    if isinstance(rule, UsableRule) and rule.sets:
+        raise InvalidError(
+            f"rule {rule.name} leaves out the rows of sets, which an expression cannot"
+            f" list; {other}"
+        )
+    reached = reach.of(repository.butler, flagged, rule)
     if own := _own(repository, kind, reached):
         raise InvalidError(
             f"{own} datasets of type {kind.name} are flagged by themselves; an"

@@ -13,14 +13,17 @@ Which exposures make a visit is what the repository's `visit_definition` says.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID
 
 from lsst.daf.butler import Butler, DatasetRef
 from lsst.utils.iteration import chunk_iterable
 
 from annolog.butler.flagged import Flagged
+from annolog.butler.rules import FlaggedRule, UsableRule
+from annolog.butler.search import DataId
 
 IDS = 10_000
 """Ids in one question: PostgreSQL takes 65,535 parameters a statement."""
@@ -38,6 +41,8 @@ class Reach:
         Their ids.
     detectors, visit_detectors
         A detector of an exposure, or of a visit: the exposure or visit first.
+    others
+        Values of other data IDs, by the names of their dimensions.
     """
 
     datasets: frozenset[UUID] = frozenset()
@@ -45,6 +50,9 @@ class Reach:
     visits: frozenset[int] = frozenset()
     detectors: frozenset[tuple[int, int]] = frozenset()
     visit_detectors: frozenset[tuple[int, int]] = frozenset()
+    others: Mapping[tuple[str, ...], frozenset[tuple[int | str, ...]]] = field(
+        default_factory=dict
+    )
 
     def holds(self, ref: DatasetRef) -> bool:
         """Tell whether a dataset is reached.
@@ -71,7 +79,11 @@ class Reach:
                 one = said[name]
                 if one in ids or (detector is not None and (one, detector) in parts):
                     return True
-        return False
+        return any(
+            all(name in ref.dataId for name in names)
+            and tuple(ref.dataId[name] for name in names) in values
+            for names, values in self.others.items()
+        )
 
     def ids(self, dimension: str) -> frozenset[int]:
         """Give all that could matter of one dimension, detectors' included.
@@ -95,11 +107,10 @@ class Reach:
 def of(
     butler: Butler,
     flagged: Flagged,
-    instrument: str | None,
-    flags: Collection[str],
-    tags: Collection[str],
+    rule: FlaggedRule | UsableRule,
+    rows: Iterable[DataId] = (),
 ) -> Reach:
-    """Find what any of these flags or tags reaches.
+    """Find what the flags and tags of a rule reach, and the rows of its sets.
 
     Parameters
     ----------
@@ -107,23 +118,29 @@ def of(
         The repository that says which exposures make a visit.
     flagged
         What annolog says.
-    instrument
-        Whose exposures, detectors and visits count; None leaves them out, and only
-        what is said of datasets themselves counts.
-    flags, tags
-        Any of them is enough.
+    rule
+        Any of its flags or tags is enough; unless they are inherited, only what is said
+        of datasets themselves counts.
+    rows
+        Data IDs that are reached besides. Those of other instruments are passed over.
 
     Returns
     -------
     Reach
         By data IDs, ready to be compared.
     """
+    flags, tags, instrument = rule.flags, rule.tags, rule.instrument
     datasets = frozenset(flagged.datasets(flags, tags))
     if instrument is None:
         return Reach(datasets)
-    exposures = flagged.exposures(instrument, flags, tags)
-    detectors = flagged.detectors(instrument, flags, tags)
-    visits = flagged.visits(instrument, flags, tags)
+    named = _by_dimensions(rows, instrument)
+    exposures = {one for (one,) in named.pop(("exposure",), ())}
+    detectors = {(one, part) for part, one in named.pop(("detector", "exposure"), ())}
+    visits = {one for (one,) in named.pop(("visit",), ())}
+    if rule.inherited:
+        exposures |= flagged.exposures(instrument, flags, tags)
+        detectors |= flagged.detectors(instrument, flags, tags)
+        visits |= flagged.visits(instrument, flags, tags)
     down = _defined(butler, instrument, "visit", visits)
     exposures |= {exposure for visit in visits for exposure in down[visit]}
     touched = exposures | {exposure for exposure, _ in detectors}
@@ -134,7 +151,21 @@ def of(
         frozenset(visits | {visit for one in exposures for visit in up[one]}),
         frozenset(detectors),
         frozenset((visit, part) for one, part in detectors for visit in up[one]),
+        {names: frozenset(values) for names, values in named.items()},
     )
+
+
+def _by_dimensions(
+    rows: Iterable[DataId], instrument: str
+) -> dict[tuple[str, ...], set[tuple[Any, ...]]]:
+    """Part data IDs of one instrument by the other dimensions that they name."""
+    found: dict[tuple[str, ...], set[tuple[Any, ...]]] = defaultdict(set)
+    for row in rows:
+        if row.get("instrument", instrument) == instrument:
+            names = tuple(sorted(row.keys() - {"instrument"}))
+            if names:
+                found[names].add(tuple(row[name] for name in names))
+    return found
 
 
 def _defined(

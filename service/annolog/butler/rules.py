@@ -144,6 +144,45 @@ class Rule(_Value):
         return f"{', '.join(self.dataset_types)} of {', '.join(self.source)}"
 
 
+class SetRows(_Value):
+    """The rows of a data-ID set, and where they are."""
+
+    set: str = Field(
+        pattern=r"^[^\s/@]+$", description="the name of a data-ID set, without version"
+    )
+    version: StrictInt | None = Field(
+        default=None, ge=1, description="a version's number, or nothing for the latest"
+    )
+    file: str | None = Field(
+        default=None,
+        min_length=1,
+        description="a file with the set's rows, found from where the rules are, whose"
+        " name ends in .ecsv, .csv or .json; nothing for what was exported",
+    )
+    instrument: str | None = Field(
+        default=None,
+        min_length=1,
+        description="the instrument of rows of the file that name none",
+    )
+
+    @model_validator(mode="after")
+    def _has_one_place(self) -> Self:
+        if self.file is not None and self.version is not None:
+            raise PydanticCustomError(
+                "version", "a file is one version: leave out either version or file"
+            )
+        if self.file is None and self.instrument is not None:
+            raise PydanticCustomError(
+                "instrument", "instrument is for the rows of a file: name one as file"
+            )
+        return self
+
+    @property
+    def title(self) -> str:
+        """Which set, in words."""
+        return f"{self.set}, {self.file or self.version or 'the latest version'}"
+
+
 class BoundedRule(Rule):
     """What rules have that ask for flags and tags."""
 
@@ -169,8 +208,8 @@ class BoundedRule(Rule):
     @model_validator(mode="after")
     def _has_its_instrument(self) -> Self:
         if self.instrument is None:
-            for field in ("inherited", "nights"):
-                if getattr(self, field):
+            for field in ("inherited", "nights", "sets"):
+                if getattr(self, field, None):
                     raise PydanticCustomError(
                         "instrument",
                         "{field} needs an instrument beside it: instrument: LSSTCam",
@@ -245,14 +284,20 @@ class UsableRule(BoundedRule):
         default=(), description="the tags that leave one out, such as [vignetting]"
     )
 
+    sets: tuple[SetRows, ...] = Field(
+        default=(),
+        description="the data-ID sets whose rows leave datasets out, such as [{set:"
+        " DRP1}]",
+    )
+
     _once = field_validator("flags", "tags")(_each_once)
 
     @model_validator(mode="after")
     def _has_bounds(self) -> Self:
-        if not self.flags and not self.tags:
+        if not self.flags and not self.tags and not self.sets:
             raise PydanticCustomError(
                 "leaves_nothing_out",
-                "neither flags nor tags say what is left out: flags: [junk]",
+                "neither flags, tags nor sets say what is left out: flags: [junk]",
             )
         if self.nights is None and self.where is None:
             raise PydanticCustomError(
@@ -265,49 +310,21 @@ class UsableRule(BoundedRule):
     @property
     @override
     def sentence(self) -> str:
-        words = ", ".join((*self.flags, *self.tags))
-        return f"{super().sentence}: without what is {words}, {self.how}"
+        parts = [f"what {one.title}, names" for one in self.sets]
+        if words := ", ".join((*self.flags, *self.tags)):
+            parts.insert(0, f"what is {words}, {self.how}")
+        return f"{super().sentence}: without {' and '.join(parts)}"
 
 
-class SetRule(Rule):
+class SetRule(SetRows, Rule):
     """What the rows of a data-ID set name."""
 
     sort: Literal["set"]
-    set: str = Field(
-        pattern=r"^[^\s/@]+$", description="the name of a data-ID set, without version"
-    )
-    version: StrictInt | None = Field(
-        default=None, ge=1, description="a version's number, or nothing for the latest"
-    )
-    file: str | None = Field(
-        default=None,
-        min_length=1,
-        description="a file with the set's rows, found from where the rules are, whose"
-        " name ends in .ecsv, .csv or .json; nothing for what was exported",
-    )
-    instrument: str | None = Field(
-        default=None,
-        min_length=1,
-        description="the instrument of rows of the file that name none",
-    )
-
-    @model_validator(mode="after")
-    def _has_one_place(self) -> Self:
-        if self.file is not None and self.version is not None:
-            raise PydanticCustomError(
-                "version", "a file is one version: leave out either version or file"
-            )
-        if self.file is None and self.instrument is not None:
-            raise PydanticCustomError(
-                "instrument", "instrument is for the rows of a file: name one as file"
-            )
-        return self
 
     @property
     @override
     def sentence(self) -> str:
-        version = self.file or self.version or "the latest version"
-        return f"{super().sentence}: what {self.set}, {version}, names"
+        return f"{super().sentence}: what {self.title}, names"
 
 
 AnyRule: TypeAlias = Annotated[

@@ -1,15 +1,57 @@
-"""Data-ID sets as files: downloaded by `annolog dataidset`, or kept in git.
+"""Rows of data-ID sets: out of a snapshot, or of a file.
 
-For a repository whose tables hold no sets, and for lists that a service never saw.
+Files are what `annolog dataidset download` wrote, or lists that are kept in git; for a
+repository whose tables hold no sets, and for lists that a service never saw.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
+from annolog.butler.flagged import Flagged, Sets
+from annolog.butler.rules import SetRows
 from annolog.butler.search import DataId
 from annolog.domain.dataid_formats import Format, parse
 from annolog.domain.dataids import split_columns
-from annolog.domain.errors import InvalidError
+from annolog.domain.errors import InvalidError, NotFoundError
+
+
+def rows_of(
+    flagged: Flagged, one: SetRows, folder: Path, instrument: str | None = None
+) -> Sequence[DataId]:
+    """Give the data IDs of a set, from a file or from what was exported.
+
+    Parameters
+    ----------
+    flagged
+        The snapshot.
+    one
+        Which set.
+    folder
+        Where the rules are.
+    instrument
+        For rows of a file that name none, where the set does not say it.
+
+    Returns
+    -------
+    sequence of mapping
+        In the order in which they are there.
+
+    Raises
+    ------
+    InvalidError
+        If the file is no set.
+    NotFoundError
+        If the snapshot holds no sets.
+    """
+    if one.file is not None:
+        return read(folder / one.file, one.instrument or instrument)
+    if not isinstance(flagged, Sets):
+        raise NotFoundError(
+            "what was exported into this repository holds no data-ID sets; download"
+            f" {one.set} and name it as file"
+        )
+    return flagged.members(one.set, one.version)
 
 
 def read(path: Path, instrument: str | None) -> list[DataId]:
