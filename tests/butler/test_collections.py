@@ -5,18 +5,21 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import pytest
-from lsst.daf.butler import DatasetRef
+import sqlalchemy as sa
+from lsst.daf.butler import Butler, ButlerConfig, DatasetRef
 from lsst.daf.butler.registry import ConflictingDefinitionError
 
 from annolog.butler import ages, collections, rulefiles
 from annolog.butler.ages import Age
 from annolog.butler.collections import Refreshed
 from annolog.butler.rules import Rules
-from annolog.butler.search import UPLOAD_SQLITE, Repository
+from annolog.butler.search import UPLOAD, UPLOAD_SQLITE, Repository
 from tests.support.butlers import CAMERA
+from tests.support.postgres import PostgresServer
 from tests.support.tagged_butlers import TAGGED, TAKEN, HeldButler, InMemory
 
 RAWS, OLD, NEW = "LSSTCam/raw/all", "LSSTCam/runs/w1", "LSSTCam/runs/w2"
@@ -570,3 +573,56 @@ def test_stale_collections_are_told_with_the_reason(tonight: Night) -> None:
         "usable/LSSTCam/raw/all", "mine"
     )
     assert reason() == "it was never filled"
+
+
+# ------------------------------------------------------------------ whose hands do it
+
+PRIVILEGES = (
+    "GRANT SELECT ON ALL TABLES IN SCHEMA public TO {}",
+    "GRANT INSERT ON opaque_meta, collection TO {}",
+    "GRANT UPDATE ON collection TO {}",
+    "GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {}",
+)
+"""What docs/collections.md says the role needs; and for each table of tags and of
+summaries, as it says there, what stands below."""
+
+
+def test_a_role_with_the_documented_privileges_fills_collections(
+    tmp_path: Path, registry_url: str, butler_postgres: PostgresServer
+) -> None:
+    documented = Path(__file__).parents[2].joinpath("docs/collections.md").read_text()
+    found = Night.make(tmp_path / "repo", database=registry_url)
+    name = registry_url.partition("?")[0].rpartition("/")[2]
+    role = f"{name}_tagger"
+
+    def execute(statement: str) -> None:
+        butler_postgres.execute(statement, database=name)
+
+    tables = sa.inspect(found.held.butler._registry._db._engine).get_table_names()  # type: ignore[attr-defined]
+    execute(f'CREATE ROLE "{role}" LOGIN')
+    try:
+        for statement in PRIVILEGES:
+            assert statement.format("annolog_exporter") in documented
+            execute(statement.format(f'"{role}"'))
+        for table in tables:
+            if table.startswith("dataset_tags_"):
+                execute(f'GRANT INSERT, UPDATE, DELETE ON "{table}" TO "{role}"')
+            if table.startswith("collection_summary_"):
+                execute(f'GRANT INSERT ON "{table}" TO "{role}"')
+        config = ButlerConfig(found.held.uri)
+        parts = urlsplit(registry_url)
+        config["registry", "db"] = f"postgresql://{role}@{parts.path}?{parts.query}"
+        with (
+            found.held.butler,
+            Butler.from_config(config, writeable=True) as butler,
+        ):
+            repository = Repository(butler, UPLOAD)
+            wanted = given(rule=USABLE)
+            for junk, change in ((0, (10, 0, 0)), (1, (2, 2, 8))):
+                said = InMemory(exposures_by={"junk": {found.exposures[junk]}})
+                [done] = collections.refresh(repository, said, wanted, lambda: NOW)
+                assert done.error is None
+                assert changed(done) == change
+    finally:
+        execute(f'DROP OWNED BY "{role}" CASCADE')
+        execute(f'DROP ROLE "{role}"')

@@ -6,6 +6,7 @@ import pytest
 
 from annolog.butler import open_reader
 from annolog.butler.flagged import Flagged
+from annolog.domain.errors import AnnologError
 from tests.support.butlers import CAMERA
 from tests.support.tagged_butlers import HeldButler, InMemory, exported
 
@@ -29,7 +30,12 @@ def in_memory(held: HeldButler) -> InMemory:
         exposures_by={"junk": {FIRST}, "questionable": {SECOND}, "donuts": {SECOND}},
         detectors_by={"junk": {(SECOND, 1)}},
         visits_by={"junk": {FIRST}},
+        sets={"DRP1": [[row(FIRST)], [row(FIRST), row(SECOND)]]},
     )
+
+
+def row(exposure: int) -> dict[str, int | str]:
+    return {"instrument": CAMERA, "exposure": exposure}
 
 
 @pytest.fixture(scope="module", params=["memory", "tables"])
@@ -67,3 +73,11 @@ def test_what_has_none_is_not_given(flagged: Flagged) -> None:
 def test_a_snapshot_says_which_one_it_is(flagged: Flagged) -> None:
     assert flagged.number > 0
     assert flagged.taken_at.utcoffset() is not None
+
+
+def test_a_set_gives_the_rows_of_a_version_or_of_the_latest(flagged: Flagged) -> None:
+    assert flagged.members("DRP1", 1) == [row(FIRST)]
+    assert flagged.members("DRP1") == [row(FIRST), row(SECOND)]
+    for name, version in (("DRP2", None), ("DRP1", 3)):
+        with pytest.raises(AnnologError):
+            flagged.members(name, version)

@@ -24,7 +24,9 @@ from lsst.daf.butler import (  # type: ignore[attr-defined] # its __all__ lacks 
 )
 
 from annolog.butler.exporter import Exporter, Scope
+from annolog.butler.search import DataId
 from annolog.domain.errors import NotFoundError
+from annolog.domain.snapshots import SetVersion
 from tests.support.butlers import CAMERA, MadeButler
 from tests.support.snapshots import Lines
 
@@ -220,7 +222,27 @@ def exported(held: HeldButler, said: InMemory) -> None:
         ]
         is_flag = word in FLAGS
         lines.say(*keys, flag=word if is_flag else None, tags=() if is_flag else [word])
-    Exporter(held.butler, Scope(), now=lambda: TAKEN).export(lines.head, lines.lines)
+    sets = [
+        _version(name, number, rows)
+        for name, versions in said.sets.items()
+        for number, rows in enumerate(versions, 1)
+    ]
+    exporter = Exporter(held.butler, Scope(), now=lambda: TAKEN)
+    exporter.export(lines.head, [*lines.lines, *sets])
+
+
+def _version(name: str, number: int, rows: Sequence[DataId]) -> SetVersion:
+    dimensions = tuple(rows[0])
+    return SetVersion(
+        f"set:{name}@{number}-0000000{number}",
+        name,
+        number,
+        f"0000000{number}" * 8,
+        "jdoe",
+        TAKEN,
+        dimensions,
+        tuple(tuple(row[one] for one in dimensions) for row in rows),
+    )
 
 
 def _words(said: InMemory) -> set[str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 from datetime import datetime
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 from uuid import UUID
 
 
@@ -43,11 +43,6 @@ class Flagged(Protocol):
         self, instrument: str, flags: Collection[str], tags: Collection[str] = ()
     ) -> set[int]:
         """Give integer ids of visits."""
-
-
-@runtime_checkable
-class Sets(Protocol):
-    """A snapshot that holds data-ID sets too."""
 
     def members(
         self, name: str, version: int | None = None

@@ -1,19 +1,19 @@
 """Rows of data-ID sets: out of a snapshot, or of a file.
 
-Files are what `annolog dataidset download` wrote, or lists that are kept in git; for a
-repository whose tables hold no sets, and for lists that a service never saw.
+Files are what `annolog dataidset download` wrote, or lists that are kept in git and
+that a service never saw.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
-from annolog.butler.flagged import Flagged, Sets
+from annolog.butler.flagged import Flagged
 from annolog.butler.rules import SetRows
 from annolog.butler.search import DataId
 from annolog.domain.dataid_formats import Format, parse
 from annolog.domain.dataids import split_columns
-from annolog.domain.errors import InvalidError, NotFoundError
+from annolog.domain.errors import InvalidError
 
 
 def rows_of(
@@ -41,16 +41,11 @@ def rows_of(
     ------
     InvalidError
         If the file is no set.
-    NotFoundError
-        If the snapshot holds no sets.
+    AnnologError
+        If the snapshot does not hold the set.
     """
     if one.file is not None:
         return read(folder / one.file, one.instrument or instrument)
-    if not isinstance(flagged, Sets):
-        raise NotFoundError(
-            "what was exported into this repository holds no data-ID sets; download"
-            f" {one.set} and name it as file"
-        )
     return flagged.members(one.set, one.version)
 
 
