@@ -567,6 +567,7 @@ def test_stale_collections_are_told_with_the_reason(tonight: Night) -> None:
         "its snapshot is of 2026-01-16T12:00:00.000000Z, and may be 24 hours old"
     )
     assert reason(2) == "it is of snapshot 1, and the repository has 2"
+    assert reason(2, limit=day) is None
     wanted = given(rule={**USABLE, "tags": ["vignetting"]})
     assert reason() == "its rule was changed since 2026-01-16T13:00:00.000000Z"
     tonight.held.butler.registry.setCollectionDocumentation(

@@ -116,7 +116,7 @@ def stale(
     now
         The present.
     limit
-        How old the snapshot in it may be; None for any age.
+        How old the snapshot in it may be; None: not older than the newest.
 
     Returns
     -------
@@ -127,7 +127,7 @@ def stale(
         return "it was never filled"
     if age.digest != rule.digest:
         return f"its rule was changed since {times.format(age.refreshed_at)}"
-    if age.number != number:
+    if limit is None and age.number != number:
         return f"it is of snapshot {age.number}, and the repository has {number}"
     if limit is not None and now - age.taken_at > limit:
         return (

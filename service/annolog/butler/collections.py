@@ -150,7 +150,7 @@ def check(
     now
         The present.
     limit
-        How old a snapshot may be; None for any age.
+        How old a snapshot may be; None: not older than the newest.
 
     Returns
     -------

@@ -62,7 +62,8 @@ def _options(command: _Command) -> _Command:
     "--max-age",
     type=click.FloatRange(min=0, min_open=True),
     metavar="HOURS",
-    help="With --check: a collection of an older snapshot is stale.",
+    help="With --check: how old the snapshot in a collection may be.  [default: not"
+    " older than the one in the tables]",
 )
 @json_option
 def collections(  # noqa: PLR0913 - options  # numpydoc ignore=PR01,RT01
