@@ -127,6 +127,23 @@ def test_where_no_export_was_made_nothing_is_touched(
     assert list(held.butler.collections.query("*")) == [RAWS]
 
 
+def test_a_repository_that_cannot_be_opened_is_named(run: Run, tmp_path: Path) -> None:
+    missing = str(tmp_path / "none")
+    for command in (["collections"], ["where", "--rule", "usable"]):
+        done = run(*command, repo=missing)
+        assert done.exit_code == 1
+        assert done.stderr.startswith(f"annologd: {missing} cannot be opened: ")
+    server = tmp_path / "server"
+    server.mkdir()
+    (server / "butler.yaml").write_text(
+        "cls: lsst.daf.butler.remote_butler.RemoteButler\n"
+        "remote_butler: {url: 'https://butler.example.org'}\n"
+    )
+    behind = run("collections", repo=str(server))
+    assert behind.exit_code == 1
+    assert "is a butler behind a server, where nothing can be" in behind.stderr
+
+
 def test_rules_that_are_wrong_are_wrong_use(run: Run, file: Path) -> None:
     file.write_text(RULES.replace("sort: usable", "sort: useful"))
     done = run("collections")

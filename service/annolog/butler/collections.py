@@ -28,9 +28,9 @@ from annolog.butler import ages, wants
 from annolog.butler.ages import Age
 from annolog.butler.flagged import Flagged
 from annolog.butler.rules import Rules
-from annolog.butler.search import Repository
+from annolog.butler.search import Repository, words
 from annolog.butler.wants import Conflict, Unresolved
-from annolog.domain.errors import AnnologError, ConflictError
+from annolog.domain.errors import ConflictError
 
 ATTEMPTS = 3
 """Times that a collection is brought anew when others write into it meanwhile."""
@@ -164,24 +164,6 @@ def check(
         reason = ages.stale(age, rule, number, now, limit)
         found.append(Stale(rule.name, rule.collection, age, reason))
     return found
-
-
-def words(error: Exception) -> str:
-    """Put an error into one line for people.
-
-    Parameters
-    ----------
-    error
-        Ours, or the butler's.
-
-    Returns
-    -------
-    str
-        With its kind, unless it is ours.
-    """
-    if isinstance(error, AnnologError):
-        return error.detail
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 # ------------------------------------------------------------------- the collection

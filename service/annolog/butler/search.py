@@ -17,7 +17,7 @@ from lsst.daf.butler.queries import Query
 from lsst.utils.iteration import chunk_iterable
 
 from annolog.butler.rules import BoundedRule
-from annolog.domain.errors import InvalidError
+from annolog.domain.errors import AnnologError, InvalidError, UnavailableError
 
 UPLOAD_SQLITE = 400
 """Data IDs of one upload on SQLite."""
@@ -100,17 +100,22 @@ class Repository:
         ------
         InvalidError
             If it is behind a server.
+        UnavailableError
+            If it cannot be opened.
         """
-        config = ButlerConfig(uri)
-        if "registry" not in config:
+        with _opening(uri):
+            config = ButlerConfig(uri)
+        if "RemoteButler" in str(config.get("cls", "")):
             raise InvalidError(
                 f"{uri} is a butler behind a server, where nothing can be associated;"
                 " give the repository itself"
             )
         sqlite = str(config["registry", "db"]).startswith("sqlite")
-        with Butler.from_config(
-            config, writeable=writeable, without_datastore=True
-        ) as butler:
+        with _opening(uri):
+            butler = Butler.from_config(
+                config, writeable=writeable, without_datastore=True
+            )
+        with butler:
             yield cls(butler, UPLOAD_SQLITE if sqlite else UPLOAD)
 
     def bounds(self, rule: BoundedRule, kind: DatasetType) -> Bounds:
@@ -307,7 +312,35 @@ class Repository:
             }
 
 
+@contextlib.contextmanager
+def _opening(uri: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        # A missing folder, a database that is away or that refuses: each has its own.
+        raise UnavailableError(f"{uri} cannot be opened: {words(error)}") from error
+
+
 def _bounded(query: Query, bounds: Bounds) -> Query:
     if bounds.instrument is not None:
         query = query.where(instrument=bounds.instrument)
     return query.where(bounds.where, bind=dict(bounds.bind)) if bounds.where else query
+
+
+def words(error: Exception) -> str:
+    """Put an error into one line for people.
+
+    Parameters
+    ----------
+    error
+        Ours, or the butler's.
+
+    Returns
+    -------
+    str
+        With its kind, unless it is ours; without the statement that failed.
+    """
+    if isinstance(error, AnnologError):
+        return error.detail
+    said = str(error).partition("[SQL:")[0]
+    return f"{type(error).__name__}: {' '.join(said.split())}"
