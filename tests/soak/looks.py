@@ -19,8 +19,9 @@ an allocator keeps comes and goes."""
 LEAN = 2.0
 """Times of its size when freshly built that an index may have."""
 
-LEAST_INDEX = 1_000_000
-"""Bytes of an index that is looked at in the end."""
+LEAST = 1_000_000
+"""Bytes of a table, or of a freshly built index, that is looked at in the end: most of
+a smaller one are pages that are not full."""
 
 _MB = 1e6
 
@@ -222,7 +223,7 @@ def tables(first: Look, last: Look) -> list[str]:
     lines = [f"{'table':<20}" + row(*head)]
     for one in last.tables.values():
         then = first.tables[one.name]
-        if one.total > LEAST_INDEX and one != then:
+        if one.total > LEAST and one != then:
             cells = [f"{n / _MB:.1f}" for n in (then.total, one.total, one.indexes)]
             more = one.updates - then.updates, one.hot - then.hot
             vacuums = one.vacuums - then.vacuums
@@ -249,7 +250,7 @@ async def indexes(
     after = {r["name"]: r["size"] for r in await connection.fetch(_INDEXES)}
     lines, lean = [f"{'index':<34}" + row("MB", "anew", "times")], True
     for name, size in sorted(before.items(), key=lambda one: -one[1]):
-        if size > LEAST_INDEX:
+        if after[name] > LEAST:
             times = size / after[name]
             lean &= times <= LEAN
             cells = row(f"{size / _MB:.1f}", f"{after[name] / _MB:.1f}", f"{times:.2f}")
