@@ -16,6 +16,7 @@ V1 = "/annolog/v1"
 EXPOSURE = "exposure:LSSTCam/2026111900123"
 OTHER = "exposure:LSSTCam/2026111900124"
 NIGHT = {"instrument": "LSSTCam", "day_obs": 20261119}
+SETS = f"{V1}/data-id-sets/{{name}}"
 
 NO_RECORDS = {
     ("post", f"{V1}/targets/resolve"),  # a preview
@@ -46,6 +47,19 @@ WRITES: dict[tuple[str, str], Any] = {
     ("put", f"{V1}/tag-vocabularies"): {"mode": "curated"},
     ("put", f"{V1}/aliases"): {"name": "jd", "leads_to": "jdoe"},
     ("put", f"{V1}/same-as"): {"key_a": EXPOSURE, "key_b": OTHER},
+    ("post", f"{SETS}/versions"): [
+        {"instrument": "LSSTCam", "exposure": 2026111900124}
+    ],
+    ("post", f"{SETS}/build"): {
+        "recipe": {
+            "instrument": "LSSTCam",
+            "parts": [{"name": "junk", "query": {"flags": ["questionable"]}}],
+        },
+        "reason": "anew",
+    },
+    ("post", f"{SETS}/versions/{{version}}/release"): {"label": "DRP2"},
+    ("post", f"{SETS}/versions/{{version}}/withdraw"): {"reason": "too early"},
+    ("put", f"{SETS}/access"): {"owner": "jdoe"},
     ("post", "/exposurelog/messages"): {
         "obs_id": "MC_O_20261119_000123",
         "instrument": "LSSTCam",
@@ -143,19 +157,26 @@ async def _said(annolog: Service) -> dict[str, str]:
         "/exposurelog/messages", json=WRITES["post", "/exposurelog/messages"]
     )
     assert made.status_code in {200, 201}, made.text
+    rows = [{"instrument": "LSSTCam", "exposure": 2026111900123}]
+    first = await annolog.post("/data-id-sets/bad/versions", rows)
+    assert first.status_code == 201, first.text
+    label = {"label": "DRP1"}
+    released = await annolog.post("/data-id-sets/bad/versions/1/release", label)
+    assert released.is_success, released.text
     return {
         "annotation_id": said["annotation_id"],
         "revision_id": said["revision_id"],
         "record_id": marked.json()["record_id"],
         "message_id": made.json()["id"],
         "name": "LSSTCam",
+        "version": "1",
     }
 
 
 async def _send(
     annolog: Service, method: str, path: str, body: Shown | None, known: dict[str, str]
 ) -> Any:  # noqa: ANN401 - an answer
-    kinds = {"tags": "newtag", "flags": "newflag"}
+    kinds = {"tags": "newtag", "flags": "newflag", "data-id-sets": "bad"}
     name = next(
         (word for part, word in kinds.items() if f"/{part}/" in path), "LSSTCam"
     )
