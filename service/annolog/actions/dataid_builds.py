@@ -21,8 +21,9 @@ from annolog.domain.dataid_builds import (
 )
 from annolog.domain.dataid_queries import Judge, rows_of
 from annolog.domain.dataid_recipes import Recipe, RecipePart, SetQuery
+from annolog.domain.dataids import MAX_ROWS
 from annolog.domain.errors import InvalidError, TooLargeError
-from annolog.domain.setrecords import MAX_ROWS, table_of
+from annolog.domain.setrecords import table_of
 from annolog.storage import changes, dataids, entries
 from annolog.storage.database import Connection
 from annolog.storage.dataid_queries import Reader, more_time

@@ -17,7 +17,7 @@ from annolog.actions.exposures import seal
 from annolog.actions.requests import Request
 from annolog.domain import dataids, roles
 from annolog.domain.annotations import Part
-from annolog.domain.dataids import DataIdTable
+from annolog.domain.dataids import MAX_ROWS, DataIdTable
 from annolog.domain.errors import (
     ConflictError,
     NotFoundError,
@@ -30,7 +30,6 @@ from annolog.domain.roles import MAX_USER_CHARACTERS, Action, Subject, user_name
 from annolog.domain.setrecords import (
     ACCESS,
     MAX_EDITORS,
-    MAX_ROWS,
     RELEASE,
     ROWS,
     VERSION,

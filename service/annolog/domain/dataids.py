@@ -21,7 +21,8 @@ Key = tuple[str | int | None, ...]
 """Values of a data ID in the order of the table's dimensions."""
 
 MAX_ROWS = 100_000
-"""Rows that an uploaded list may have."""
+"""Rows of one version, and so of an uploaded list. They pass the lane in one turn,
+which keeps others waiting."""
 MIN_INTEGER = -(2**63)
 """The least integer of a further column: a signed 64-bit one."""
 

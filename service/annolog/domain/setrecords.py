@@ -33,9 +33,6 @@ DRIFT = "set_drift"
 SET_KINDS = frozenset({ROWS, VERSION, RELEASE, ACCESS, DRIFT})
 """All kinds of records of sets."""
 
-MAX_ROWS = 100_000
-"""Rows of one version. They pass the lane in one turn, which keeps others waiting."""
-
 MAX_EDITORS = 100
 """Editors of one set."""
 
