@@ -124,3 +124,15 @@ async def test_a_revision_that_holds_again_and_is_edited_in_one_turn_holds_no_mo
     report, _ = await delivered(database_url, [[edited], [other], [first, later]])
 
     assert report.faults == []
+
+
+async def test_messages_move_to_their_exposures_when_the_create_comes_after_an_edit(
+    database_url: str,
+) -> None:
+    created, edited = history([Step("create", 0, 0, 6, 0), Step("edit", 0, 0, 4, 1)])
+
+    # Ordinals are counted from the exposure that the create names, which the edit
+    # alone has last.
+    report, _ = await delivered(database_url, [[edited], [created]])
+
+    assert report.faults == []

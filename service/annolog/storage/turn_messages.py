@@ -173,9 +173,11 @@ async def close(conn: Connection, book: Book) -> None:
     book
         The turn's book.
     """
-    gone, changed = await worked_out(book.size, _ended, book)
+    gone, moved, changed = await worked_out(book.size, _ended, book)
     if gone:
         await conn.execute("delete from message where message_id = any($1)", gone)
+    if moved:
+        await insert(conn, moved)
     if changed:
         await conn.execute(
             """
@@ -189,24 +191,35 @@ async def close(conn: Connection, book: Book) -> None:
         )
     if book.new_facts or book.moved:
         named = {book.places[fact.key].class_id for fact, _ in book.new_facts}
-        moved = {p.class_id for p in book.places.values() if p.target_id in book.moved}
-        await conn.execute(_RENAME, sorted(named | moved))
+        joined = {p.class_id for p in book.places.values() if p.target_id in book.moved}
+        await conn.execute(_RENAME, sorted(named | joined))
 
 
-def _ended(book: Book) -> tuple[list[UUID], str | None]:
-    """Give messages that are no more, and as JSON those that changed; None for none."""
+def _ended(book: Book) -> tuple[list[UUID], list[MessageRow], str | None]:
+    """Give the rows to delete, those to store anew, and as JSON those that changed.
+
+    A message is about another exposure when an older revision came late: the ordinals
+    of its line are then counted from that one.
+    """
     read = _reader(book)
     changed: list[_Ended] = []
     gone: list[UUID] = []
+    moved: list[MessageRow] = []
     for before, after in book.changed_messages():
-        if before is not None and after is not None:
-            row = _row(after, read)
+        if before is None:
+            continue
+        if after is None or after.key != before.key:
+            gone.append(before.message_id)
+        if after is None:
+            continue
+        row = _row(after, read)
+        if after.key == before.key:
             changed.append(
                 _Ended(after.message_id, row.date_invalidated, after.parent_id)
             )
-        elif before is not None:
-            gone.append(before.message_id)
-    return gone, msgspec.json.encode(changed).decode() if changed else None
+        else:
+            moved.append(row)
+    return gone, moved, msgspec.json.encode(changed).decode() if changed else None
 
 
 _Read = Callable[[UUID], Told]
