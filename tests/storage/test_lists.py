@@ -307,6 +307,42 @@ async def test_frequent_words_are_found_far_from_the_newest(
     assert page.scan_stopped
 
 
+async def test_candidates_that_take_too_long_to_count_end_the_page_and_not_the_request(
+    rows: Rows, reader: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = await rows.target()
+    ids = [
+        await rows.annotation(key, text="stars lost" if n < 2 else "lost stars")
+        for n in range(40)
+    ]
+    monkeypatch.setattr(paging, "SHORT_WALK", 3)
+    monkeypatch.setattr(paging, "LONG_WALK", 4)
+    monkeypatch.setattr(paging, "PATIENCE", 0.01)
+    slow = "select count(*) from (select pg_sleep(10) {source} limit {limit}) few"
+    monkeypatch.setattr(paging, "_PROBE", slow)
+    asked = AnnotationFilter(phrase="stars lost")
+    page = await lists.annotations(reader, asked, None, 5)
+    assert page.rows == ()
+    assert page.scan_stopped
+    assert await listed(reader, 5, phrase="stars lost") == ids[1::-1]
+
+
+async def test_nothing_is_counted_where_a_walk_finds_much_of_a_page(
+    rows: Rows, reader: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = await rows.target()
+    ids = [
+        await rows.annotation(key, text="stars lost" if n % 3 == 0 else "lost stars")
+        for n in range(40)
+    ]
+    await rows.connection.execute("analyze revision")
+    monkeypatch.setattr(paging, "SHORT_WALK", 15)
+    monkeypatch.setattr(paging, "LONG_WALK", 40)
+    said = await statements(reader, phrase="stars lost")
+    assert not any("count(*) from" in one for one in said)
+    assert await listed(reader, phrase="stars lost") == ids[39::-3]
+
+
 async def test_frequent_words_are_met_without_their_index(
     rows: Rows, reader: Connection
 ) -> None:

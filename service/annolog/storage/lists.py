@@ -334,7 +334,7 @@ class _Annotations(Search[ListedRow, AnnotationFilter]):
             if walks > 1 or (full and looked >= MAX_TEXTS):
                 return Page(tuple(rows), place, scan_stopped=True)
             if not full:
-                await self.persist()
+                await self.persist(len(found), TEXTS_AT_ONCE)
 
     async def count(self) -> int | str:
         """Count all, as far as that goes."""

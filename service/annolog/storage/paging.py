@@ -27,6 +27,12 @@ MANY = 50_000
 """Candidates up to which they are gathered when a walk found too little."""
 MOST = 500_000
 """Candidates up to which they are gathered when walks found nothing (some seconds)."""
+PATIENCE = 2.0
+"""Seconds after which candidates that an index names are taken for too many.
+
+Whether words stand next to each other is in the text alone, so each text that has all
+words of a phrase is read before one of them counts.
+"""
 SHORT_WALK = 5_000
 """Rows of the first walk along the order's index."""
 LONG_WALK = 20_000
@@ -172,7 +178,7 @@ class Search(ABC, Generic[RowT, FilterT]):
             if place is None:
                 return Page(tuple(rows), None)
             if attempt == 0:
-                await self.persist()
+                await self.persist(len(found), limit + 1 - len(rows))
             elif rows or not await self.insist():
                 break
             else:
@@ -202,19 +208,36 @@ class Search(ABC, Generic[RowT, FilterT]):
             self.gathers = not walks and await self.probe(FEW)
         return self.gathers
 
-    async def persist(self) -> None:
-        """Go on after a walk that found too little."""
+    async def persist(self, found: int, missing: int) -> None:
+        """Go on after a walk that found too little.
+
+        Parameters
+        ----------
+        found, missing
+            Rows that the walk found, and those that the page lacks still. Where they
+            lie close enough for the next walk nothing is counted.
+        """
         self.walk = LONG_WALK
-        self.gathers = await self.probe(MANY)
+        promising = found * LONG_WALK > 2 * missing * SHORT_WALK
+        self.gathers = not promising and await self.probe(MANY)
 
     async def insist(self) -> bool:
         """Say whether to gather, at whatever cost, when walks found nothing at all."""
         return False
 
     async def at_most(self, most: int, source: str, bind: Binds) -> bool:
-        """Say whether a source (from `from` on) has at most so many rows."""
+        """Say whether a source (from `from` on) has at most so many rows.
+
+        One that cannot be counted within `PATIENCE` has more.
+        """
         query = fill(_PROBE, source=source, limit=bind(most + 1, "int"))
-        return bool(await self.connection.fetchval(query, *bind.values) <= most)
+        try:
+            count = await self.connection.fetchval(
+                query, *bind.values, timeout=PATIENCE
+            )
+        except TimeoutError:
+            return False
+        return bool(count <= most)
 
     def along(self, group: Group, bind: Binds) -> str:
         """Give a query of the next rows of the table, as far as a walk goes.
