@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from annolog.actions.resolve import Resolution, Resolver
+from annolog.actions.resolution import Resolution
+from annolog.actions.resolve import Resolver
 from annolog.domain.dataid_formats import Format, RawTable, parse
 from annolog.domain.dataid_uploads import Assembled, ExposureName, assemble, names_of
 from annolog.domain.instruments import Instruments

@@ -9,7 +9,8 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from annolog.actions.resolve import Resolution, Resolver
+from annolog.actions.resolution import Resolution
+from annolog.actions.resolve import Resolver
 from annolog.domain.annotations import MAX_TARGETS
 from annolog.domain.errors import Problem, TooLargeError
 from annolog.domain.history import Standing

@@ -17,7 +17,7 @@ from annolog.actions import visits as visit_actions
 from annolog.actions.desk import Work
 from annolog.actions.exposures import Asked, Fact
 from annolog.actions.requests import Request as Caller
-from annolog.actions.resolve import Resolution
+from annolog.actions.resolution import Resolution
 from annolog.actions.visits import Visit, VisitDraft
 from annolog.api import formats, problems
 from annolog.api.contract import ANY, PageOf, contract

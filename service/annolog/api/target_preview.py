@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from annolog.actions.preview import Pasted, Previewed
-from annolog.actions.resolve import Resolution
+from annolog.actions.resolution import Resolution
 from annolog.api.target_views import state_shown
 from annolog.domain.annotations import MAX_TARGETS
 from annolog.domain.errors import Problem
