@@ -360,6 +360,22 @@ async def test_frequent_words_are_met_without_their_index(
     assert await listed(reader, words="x8") == [ids[8]]
 
 
+async def test_a_word_that_no_walk_would_meet_is_looked_up_however_many_have_it(
+    rows: Rows, reader: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = await rows.target()
+    ids = [
+        await rows.annotation(key, text="shutter" if n < 8 else f"x{n}")
+        for n in range(40)
+    ]
+    await rows.connection.execute("analyze revision")
+    monkeypatch.setattr(paging, "FEW", 4)
+    monkeypatch.setattr(paging, "LONG_WALK", 10)
+    said = await statements(reader, words="shutter")
+    assert "count(*) from" in said[2]
+    assert await listed(reader, words="shutter") == ids[7::-1]
+
+
 async def statements(reader: Connection, **asked: object) -> list[str]:
     """Give the statements that read the first page of a list, five rows of it."""
     said: list[str] = []

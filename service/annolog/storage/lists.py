@@ -230,10 +230,13 @@ class _Annotations(Search[ListedRow, AnnotationFilter]):
         )
         plan = await self.connection.fetchval(query, *bind.values)
         expected = _read_plan(plan)[0].plan.rows
-        if expected <= want or expected > paging.FEW:
-            return expected > want
+        if expected <= want:
+            return False
+        # Of a word that it has never seen the planner expects one text in a thousand:
+        # of very many texts that is not few, and still no walk would meet it.
+        walk = paging.SHORT_WALK if expected <= paging.FEW else paging.LONG_WALK
         whole = await self.connection.fetchval(_ROWS)
-        return bool(expected * paging.SHORT_WALK > 2 * want * whole)
+        return bool(expected * walk > 2 * want * whole)
 
     @override
     async def insist(self) -> bool:
