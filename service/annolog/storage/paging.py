@@ -27,7 +27,7 @@ MANY = 50_000
 """Candidates up to which they are gathered when a walk found too little."""
 MOST = 500_000
 """Candidates up to which they are gathered when walks found nothing (some seconds)."""
-PATIENCE = 2.0
+PATIENCE = 1.0
 """Seconds after which candidates that an index names are taken for too many.
 
 Whether words stand next to each other is in the text alone, so each text that has all
@@ -125,6 +125,7 @@ class Search(ABC, Generic[RowT, FilterT]):
         self.asked = asked
         self.order = asked.ordering
         self.gathers: bool | None = None
+        self.too_many = False
         self.walk = SHORT_WALK
 
     # ------------------------------------------------- what a list must tell
@@ -179,7 +180,7 @@ class Search(ABC, Generic[RowT, FilterT]):
                 return Page(tuple(rows), None)
             if attempt == 0:
                 await self.persist(len(found), limit + 1 - len(rows))
-            elif rows or not await self.insist():
+            elif rows or self.too_many or not await self.insist():
                 break
             else:
                 self.gathers = True
@@ -236,6 +237,7 @@ class Search(ABC, Generic[RowT, FilterT]):
                 query, *bind.values, timeout=PATIENCE
             )
         except TimeoutError:
+            self.too_many = True
             return False
         return bool(count <= most)
 
