@@ -20,14 +20,14 @@ from annolog.domain.dataid_builds import (
 from annolog.domain.dataid_formats import write
 from annolog.domain.dataid_recipes import Recipe, settle
 from annolog.domain.dataids import difference, digest
-from annolog.domain.instruments import SHIPPED
+from tests.support.dataids import UNRULED
 
 QUERY = {"flags": ["junk"]}
 
 
 def a_recipe(*parts: dict[str, Any], **members: object) -> Recipe:
     said = {"instrument": "LSSTCam", "parts": parts, **members}
-    return settle(Recipe.model_validate(said), SHIPPED, {})
+    return settle(Recipe.model_validate(said), UNRULED, {})
 
 
 def exempt(

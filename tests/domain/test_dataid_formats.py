@@ -27,7 +27,7 @@ def values_of(raw: RawTable, column: str) -> list[Value]:
 
 def refused(content: bytes, written: Format = "csv") -> list[str]:
     with pytest.raises(InvalidError) as caught:
-        parse(content, written)
+        read(content, written)
     return [one.reason for one in caught.value.problems]
 
 
@@ -199,9 +199,40 @@ def test_text_that_looks_like_a_number_is_written_in_quotes() -> None:
     )
 
 
+@pytest.mark.parametrize("word", ["inf", "-inf", "Infinity"])
+def test_infinity_among_numbers_is_refused_and_among_words_is_one(word: str) -> None:
+    content = f"exposure,a\n1,1.5\n2,{word}\n".encode()
+    assert refused(content) == ["line 3: a: a number is infinite"]
+    assert values_of(parse(content.replace(b"1.5", b"x"), "csv"), "a") == ["x", word]
+
+
+def test_exposures_that_a_spreadsheet_shortened_are_refused_in_every_column() -> None:
+    for content in (b"exposure\n2.02411E+12\n", b"exposure\n1\n1e3\n"):
+        (reason,) = refused(content)
+        assert "exposure is an integer, not" in reason
+    header = ecsv(EXPOSURE.replace("uint64", "float64"), "exposure\n2.02411E+12\n")
+    (reason,) = refused(header, "ecsv")
+    assert "exposure is an integer, not '2.02411E+12'" in reason
+
+
+def test_name_that_stands_twice_in_an_object_is_refused() -> None:
+    assert refused(b'[{"exposure": 1}, {"exposure": 1, "exposure": 2}]', "json") == [
+        "object 2: 'exposure' is named twice"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("header", "words"), [("a\tb", "tabs"), ("a;b", "semicolons"), ("a|b", "bars")]
+)
+def test_other_delimiters_are_named(header: str, words: str) -> None:
+    assert refused(f"{header}\n1\n".encode()) == [
+        f"line 1: cells are separated by commas, not by {words}"
+    ]
+
+
 def test_rows_with_other_cells_than_the_header_are_all_named() -> None:
     assert refused(b"exposure,comment\n1\n2,a\n3,b,c\n") == [
-        "line 2: has 1 cells, the header 2",
+        "line 2: has 1 cell, the header 2",
         "line 4: has 3 cells, the header 2",
     ]
 

@@ -9,6 +9,7 @@ from annolog.domain.dataid_recipes import Recipe, names_in, settle
 from annolog.domain.dataid_uploads import ExposureName
 from annolog.domain.errors import InvalidError
 from annolog.domain.instruments import SHIPPED
+from tests.support.dataids import UNRULED
 
 JUNK = {"name": "junk", "query": {"instrument": "LSSTCam", "flags": ["junk"]}}
 BY_OBS_ID = ExposureName("LSSTCam", "MC_O_20261119_000123")
@@ -22,7 +23,7 @@ def a_recipe(**members: object) -> Recipe:
 
 def refused(**members: object) -> list[tuple[str, str]]:
     with pytest.raises(InvalidError) as caught:
-        settle(a_recipe(**members), SHIPPED, RESOLVED)
+        settle(a_recipe(**members), UNRULED, RESOLVED)
     return [(one.pointer, one.reason) for one in caught.value.problems]
 
 

@@ -21,6 +21,13 @@ def refused(
     return [one.reason for one in caught.value.problems]
 
 
+def misplaced(content: bytes) -> list[str]:
+    """Give the faults of a list whose instruments say what ids they have."""
+    with pytest.raises(InvalidError) as caught:
+        read(content, instruments=SHIPPED)
+    return [one.reason for one in caught.value.problems]
+
+
 def wanted(content: bytes) -> tuple[ExposureName, ...]:
     return names_of(parse(content, "csv"), "LSSTCam", SHIPPED)
 
@@ -149,11 +156,49 @@ def test_night_or_number_that_is_none_is_a_fault() -> None:
 
 
 def test_number_beside_an_exposure_must_be_its_own() -> None:
-    assert refused(b"exposure,day_obs,seq_num\n2026111900123,20261119,124\n") == [
-        "line 2: exposure 2026111900123 has seq_num 123, not 124"
-    ]
+    (reason,) = misplaced(b"exposure,day_obs,seq_num\n2026111900123,20261119,124\n")
+    assert reason == (
+        "line 2: seq_num 124 stands beside exposure 2026111900123, but 2026111900123 "
+        "has seq_num 123"
+    )
+    (reason,) = misplaced(b"exposure,obs_id\n2026111900123,MC_O_20261119_000124\n")
+    assert reason == (
+        "line 2: obs_id MC_O_20261119_000124 stands beside exposure 2026111900123, but "
+        "that is 2026111900124"
+    )
     found = read(b"exposure,day_obs,seq_num\n2026111900123,20261119,123\n")
     assert found.table.columns == ("day_obs", "seq_num")
+
+
+@pytest.mark.parametrize("exposure", [b"0", b"2026139900001", b"2026110000000"])
+def test_exposure_that_its_instrument_cannot_have_is_refused(exposure: bytes) -> None:
+    (reason,) = misplaced(b"exposure\n" + exposure + b"\n")
+    assert f"{exposure.decode()} is no exposure of LSSTCam" in reason
+
+
+@pytest.mark.parametrize(
+    ("content", "meant"),
+    [
+        (b"expsoure,detector\n2026111900123,3\n", "exposure"),
+        (b"Exposure,detector\n2026111900123,3\n", "exposure"),
+        (b"exposure,detecter\n2026111900123,3\n", "detector"),
+    ],
+)
+def test_misspelt_dimension_does_not_widen_what_is_named(
+    content: bytes, meant: str
+) -> None:
+    (reason,) = misplaced(content)
+    assert f"did you mean {meant!r}?" in reason
+
+
+def test_columns_that_resemble_dimensions_which_the_list_has_are_kept() -> None:
+    found = read(b"exposure,exposures,visits\n1,2,3\n")
+    assert found.table.columns == ("exposures", "visits")
+
+
+def test_list_without_any_instrument_says_so_once() -> None:
+    (reason,) = refused(b"exposure\n1\n2\n", instrument=None)
+    assert "no instrument is named: the list has no column 'instrument'" in reason
 
 
 def test_patch_needs_its_tract() -> None:
@@ -163,8 +208,8 @@ def test_patch_needs_its_tract() -> None:
 
 
 def test_list_without_dimensions_is_refused() -> None:
-    (reason,) = refused(b"expId;comment\n1;x\n")
-    assert "none of the columns expId;comment is a dimension" in reason
+    (reason,) = refused(b"expId,comment\n1,x\n")
+    assert "none of the columns expId, comment is a dimension" in reason
 
 
 def test_integers_that_a_hole_turned_into_floats_are_integers() -> None:

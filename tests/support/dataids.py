@@ -8,7 +8,7 @@ from annolog.domain.dataid_formats import Format, parse
 from annolog.domain.dataid_uploads import Assembled, ExposureName, assemble
 from annolog.domain.dataids import DataIdTable, Value, table
 from annolog.domain.dimensions import MAX_INTEGER, UNIVERSE
-from annolog.domain.instruments import SHIPPED
+from annolog.domain.instruments import SHIPPED, Instruments
 
 ODD_TEXTS = (
     " i donuts",
@@ -61,6 +61,12 @@ def _is_further(name: str) -> bool:
     return name not in {"obs_id", "seq_num"} and not UNIVERSE.is_dimension(name)
 
 
+UNRULED = Instruments(
+    one.model_copy(update={"obs_id_rule": None}) for one in SHIPPED.values()
+)
+"""The shipped instruments, but for what their exposures' ids are like."""
+
+
 @st.composite
 def tables(draw: st.DrawFn, *, of_one: bool | None = None) -> DataIdTable:
     """Draw a table of exposures, some of them by detector.
@@ -103,6 +109,7 @@ def read(
     written: Format = "csv",
     instrument: str | None = "LSSTCam",
     resolved: Mapping[ExposureName, int | str] | None = None,
+    instruments: Instruments = UNRULED,
 ) -> Assembled:
-    """Read an upload with the shipped instruments."""
-    return assemble(parse(content, written), instrument, SHIPPED, resolved or {})
+    """Read an upload; any number is an exposure's id unless instruments have rules."""
+    return assemble(parse(content, written), instrument, instruments, resolved or {})

@@ -6,14 +6,17 @@ the order of data IDs, so that lists kept in git differ by the rows that changed
 
 The three hold the same values. In CSV a bare cell that looks like a number or a truth
 value is one, if all of its column do; in quotes it is text. An empty cell is no value.
+Where a dimension is an integer, a number with an exponent is text: a spreadsheet writes
+2.02411E+12 for any exposure of a month.
 """
 
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 from annolog.domain import cells, ecsv
 from annolog.domain.cells import Cell
@@ -51,7 +54,12 @@ _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _INTEGER = re.compile(r"[+-]?[0-9]{1,20}")
 _DIGITS = len(str(MIN_INTEGER))
 _TRUTH = {"true": True, "True": True, "false": False, "False": False}
-_NO_NUMBER = frozenset({"nan", "NaN"})
+_NO_FINITE = {
+    "nan",
+    "NaN",
+    *(f"{sign}{word}" for sign in ("", "+", "-") for word in ("inf", "Infinity")),
+}
+_OTHER_DELIMITERS = {"\t": "tabs", ";": "semicolons", "|": "bars"}
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -194,9 +202,24 @@ def _at_line(line: int, reason: str, code: str = "malformed") -> InvalidError:
 # --------------------------------------------------------------------- JSON
 
 
+class _Twice(NamedTuple):
+    """A JSON object in which a name stands twice: nobody can tell which one counts."""
+
+    name: str
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any] | _Twice:
+    found = dict(pairs)
+    if len(found) == len(pairs):
+        return found
+    return _Twice(
+        next(name for name, n in Counter(n for n, _ in pairs).items() if n > 1)
+    )
+
+
 def _parse_json(text: str) -> RawTable:
     try:
-        said = json.loads(text)
+        said = json.loads(text, object_pairs_hook=_object)
     except json.JSONDecodeError as error:
         raise _at_line(error.lineno, f"this is no JSON ({error.msg})") from None
     except (RecursionError, ValueError):
@@ -209,6 +232,10 @@ def _parse_json(text: str) -> RawTable:
     columns: dict[str, None] = {}
     rows = []
     for number, one in enumerate(said, start=1):
+        if isinstance(one, _Twice):
+            reason = f"{one.name!r:.60} is named twice"
+            faults.add(number, one.name, None, reason)
+            continue
         if not isinstance(one, dict):
             faults.add(number, None, one, "this is no object", "not_an_object")
             continue
@@ -217,7 +244,7 @@ def _parse_json(text: str) -> RawTable:
             name = written.strip()
             if name in fields:
                 faults.add(number, name, value, f"{name!r:.60} is named twice")
-            elif isinstance(value, dict | list):
+            elif isinstance(value, dict | list | _Twice):
                 faults.add(number, name, None, f"{name!r:.60} holds more than a value")
             else:
                 fields[name] = _kept(value, number, name, faults)
@@ -269,7 +296,11 @@ def _parse_csv(text: str) -> RawTable:
     faults = Faults(as_objects=False)
     names, lines = _read_cells(text, faults, 1, ",")
     columns = [
-        _bare(column) if text_column(name) else _guessed(column)
+        _bare(column)
+        if text_column(name)
+        else _digits(column)
+        if UNIVERSE.is_integer(name)
+        else _guessed(column)
         for name, column in zip(names, _turned(names, lines), strict=True)
     ]
     return _raw("csv", names, [line.number for line in lines], columns, faults)
@@ -290,6 +321,8 @@ def _parse_ecsv(text: str) -> RawTable:
         values = []
         for line, cell in zip(lines, column, strict=True):
             value, reason = _declared(cell.text, declared.datatype)
+            if UNIVERSE.is_integer(declared.name) and _is_shortened(value, cell.text):
+                value = cell.text
             if reason:
                 reason = f"{declared.name} is {reason}, not {cell.text!r:.40}"
                 faults.add(line.number, declared.name, cell.text, reason)
@@ -308,6 +341,7 @@ def _read_cells(
     if header is None:
         raise _at_line(first, "a line with the names of columns is wanted", "no_header")
     names = [cell.text.strip() for cell in header.cells]
+    _check_delimiter(names[0] if len(names) == 1 else "", header.number)
     # Spreadsheets save empty columns to the right of the last one.
     while names and not names[-1]:
         names.pop()
@@ -317,13 +351,25 @@ def _read_cells(
     for line in read:
         more = len(line.cells) - len(names)
         if more < 0 or any(cell.text for cell in line.cells[len(names) :]):
-            reason = f"has {len(line.cells)} cells, the header {len(names)}"
+            count = len(line.cells)
+            cell = "1 cell" if count == 1 else f"{count} cells"
+            reason = f"has {cell}, the header {len(names)}"
+            if line.cells[0].text.startswith("#"):
+                reason += "; a list has no comments"
             faults.add(line.number, None, None, reason, "other_cells")
             continue
         lines.append(line)
         _check_rows(len(lines))
     faults.settle()
     return tuple(names), lines
+
+
+def _check_delimiter(name: str, line: int) -> None:
+    # A file with other delimiters has a header of one cell.
+    for delimiter, words in _OTHER_DELIMITERS.items():
+        if delimiter in name:
+            reason = f"line {line}: cells are separated by commas, not by {words}"
+            raise InvalidError.at(f"line {line}", name[:60], reason, "other_delimiter")
 
 
 def _turned(names: Sequence[str], lines: Sequence[cells.Line]) -> list[list[Cell]]:
@@ -353,6 +399,17 @@ def _bare(column: Sequence[Cell]) -> list[Value]:
     return [cell.text or None for cell in column]
 
 
+def _digits(column: Sequence[Cell]) -> list[Value]:
+    return [
+        cell.text if _is_shortened(value, cell.text) else value
+        for cell, value in zip(column, _guessed(column), strict=True)
+    ]
+
+
+def _is_shortened(value: Value, text: str) -> bool:
+    return isinstance(value, float) and "e" in text.lower()
+
+
 def _guessed(column: Sequence[Cell]) -> list[Value]:
     values: list[Value] = []
     for cell in column:
@@ -368,8 +425,8 @@ def _guess(text: str) -> int | float | bool | None:
     # None: text, or nothing.
     if text in _TRUTH:
         return _TRUTH[text]
-    if text in _NO_NUMBER:
-        return math.nan
+    if text in _NO_FINITE:
+        return float(text)
     found = _NUMBER.fullmatch(text)
     if found is None:
         return None

@@ -5,8 +5,9 @@ stand for is looked up elsewhere: `names_of` says what must be, `assemble` takes
 was found. Either the whole list becomes a table or none of it does.
 """
 
+import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from typing_extensions import override
@@ -30,6 +31,10 @@ from annolog.domain.targets import encode_part
 _DIGITS = re.compile(r"[0-9]{1,19}(\.0+)?")
 _EXACT = 2**53
 _SEQUENCE = ("day_obs", "seq_num")
+_BESIDE = (*_SEQUENCE, "obs_id")
+_EXPOSURES = ("exposure", "visit", *_BESIDE)
+_NEAR = 0.85
+"""How much a column must resemble a name that the list lacks to be a slip."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,8 +281,23 @@ class _Reader:
         self.dimensions = dimensions
         self.columns = tuple(name for name in further if name not in gone)
         self._texts = frozenset(name for name in self.columns if text_column(name))
+        _check_spelling(self.dimensions, self.columns)
         # What stands beside an id must agree with it.
-        self._beside = tuple(name for name in _SEQUENCE if name in self.columns)
+        self._beside = tuple(name for name in _BESIDE if name in self.columns)
+        if instrument is None and "instrument" not in given and raw.rows:
+            self._check_instrument()
+
+    def _check_instrument(self) -> None:
+        """Say once, not for each row, that nothing names the instrument."""
+        if any(_needs_instrument(name) for name in self.dimensions):
+            raise InvalidError.at(
+                "instrument",
+                None,
+                "no instrument is named: the list has no column 'instrument', and none "
+                "is given for the list as a whole (parameter 'instrument', "
+                "--instrument of the command)",
+                "no_instrument",
+            )
 
     def read(self, row: RawRow) -> tuple[dict[str, int | str], ExposureName | None]:
         """Give the data ID as far as it stands there, and what is to be looked up."""
@@ -340,8 +360,8 @@ class _Reader:
         elif missing:
             wanted = " and ".join(dimension_order(missing))
             self._add(row, f"{describe(data_id)} needs {wanted} too")
-        elif self._beside:
-            self._check_beside(row, data_id)
+        else:
+            self._check_exposure(row, data_id)
         return self._faults.count == before
 
     def further(self, row: RawRow) -> dict[str, Value]:
@@ -385,17 +405,57 @@ class _Reader:
             return ExposureName(instrument, None, day_obs, seq_num)
         return None
 
-    def _check_beside(self, row: RawRow, data_id: Mapping[str, int | str]) -> None:
+    def _check_exposure(self, row: RawRow, data_id: Mapping[str, int | str]) -> None:
+        """See that an exposure is one of its instrument, and what else is said fits."""
         exposure = data_id.get("exposure")
         known = self._instruments.get(str(data_id.get("instrument")))
-        if known is None or not isinstance(exposure, int):
+        if known is None or known.obs_id_rule is None or not isinstance(exposure, int):
             return
         located = known.locate(exposure)
-        for name, right in zip(_SEQUENCE, located or (), strict=False):
+        if located is None:
+            reason = (
+                f"{exposure} is no exposure of {known.name}: those are like "
+                "2026111900123 (date, then five digits)"
+            )
+            self._faults.add(row.line, "exposure", exposure, reason, "invalid_data_id")
+            return
+        for name, right in zip(_SEQUENCE, located, strict=True):
             said = _whole(row.fields.get(name)) if name in self._beside else None
             if said is not None and said != right:
-                reason = f"exposure {exposure} has {name} {right}, not {said}"
-                self._faults.add(row.line, name, said, reason, "contradiction")
+                self._contradicts(row, name, said, f"{exposure} has {name} {right}")
+        obs_id = _said(row, "obs_id") if "obs_id" in self._beside else None
+        if obs_id is None:
+            return
+        named = known.parse_obs_id(as_text(obs_id).strip())
+        if named is not None and named.exposure_id != exposure:
+            self._contradicts(row, "obs_id", obs_id, f"that is {named.exposure_id}")
+
+    def _contradicts(self, row: RawRow, name: str, said: Value, right: str) -> None:
+        exposure = row.fields.get("exposure")
+        reason = f"{name} {said} stands beside exposure {exposure}, but {right}"
+        self._faults.add(row.line, name, said, reason, "contradiction")
+
+
+def _check_spelling(dimensions: Sequence[str], columns: Sequence[str]) -> None:
+    """See that no column is a dimension misspelt: its rows would name more than meant.
+
+    Raises
+    ------
+    InvalidError
+        With the name that is nearest, unless the list has that one too.
+    """
+    meant = ["instrument", "detector"]
+    if not {"exposure", "visit"} & {*dimensions}:
+        meant += _EXPOSURES
+    missing = [name for name in meant if name not in {*dimensions, *columns}]
+    for column in columns:
+        near = difflib.get_close_matches(column.lower(), missing, n=1, cutoff=_NEAR)
+        if near:
+            reason = (
+                f"column {column!r:.60} is no dimension; did you mean {near[0]!r}? "
+                "Name it otherwise if not"
+            )
+            raise InvalidError.at("line 1", column, reason, "misspelt_dimension")
 
 
 def _is_name(column: str) -> bool:
