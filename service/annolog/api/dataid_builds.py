@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from litestar import Request, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from annolog.actions import dataid_builds, dataid_uploads
 from annolog.actions import dataids as actions
@@ -13,8 +13,16 @@ from annolog.actions.dataid_builds import Outcome
 from annolog.actions.dataids import Proposal, Reason
 from annolog.api import dataid_views as shown
 from annolog.api.contract import ANY, contract
+from annolog.api.dataid_finding import (
+    PREFIX,
+    Asks,
+    asked_of,
+    find,
+    json_answer,
+    table_of,
+)
+from annolog.api.dataid_uploads import publish
 from annolog.api.dataid_views import Version
-from annolog.api.dataids import PREFIX, asked_of, find, json_answer, publish, table_of
 from annolog.api.parameters import read_query
 from annolog.api.requests import BATCH_BYTES, json_body
 from annolog.domain import dataids
@@ -43,11 +51,7 @@ class BuildDraft(Part):
     reason: Reason = Field("", description="Why this version is made.")
 
 
-class _Asks(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class BuildQuery(_Asks):
+class BuildQuery(Asks):
     """What shall become of what a recipe gives."""
 
     dry_run: bool = Field(
@@ -63,7 +67,7 @@ class BuildQuery(_Asks):
     )
 
 
-class AsOfQuery(_Asks):
+class AsOfQuery(Asks):
     """As of when a recipe is built."""
 
     as_of: Annotated[int, Field(ge=0)] | None = Field(
@@ -71,7 +75,7 @@ class AsOfQuery(_Asks):
     )
 
 
-class DiffQuery(_Asks):
+class DiffQuery(Asks):
     """What a version is compared with."""
 
     to: str = Field(
