@@ -304,6 +304,37 @@ def withdraw(  # numpydoc ignore=PR01
 
 
 @dataidset.command()
+@click.argument("version", type=_SET_VERSION)
+@click.option("--reason", required=True, help="Why; it is kept and shown to everybody.")
+@click.option(
+    "--rows",
+    type=_READABLE,
+    help="JSON list of the data IDs whose words go.  [default: all, and the reason]",
+)
+@click.option("--dry-run", is_flag=True, help="Only show where the words are.")
+@json_option
+def redact(  # numpydoc ignore=PR01
+    *,
+    version: SetVersion,
+    reason: str,
+    rows: Path | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Take the words out of a version for good, as an admin; its data IDs stay.
+
+    Tells which versions share its rows and lose their words too, and which others of
+    the set hold the same words: those must be named in turn.
+    """
+    draft = {"reason": reason, "data_ids": None if rows is None else _json(rows)}
+    with connected() as connection:
+        answer = connection.post(
+            f"{version.path}/redact", _asked(dry_run=dry_run), json=draft
+        ).json()
+    emit(answer, "\n".join(text.redacted_lines(answer)), as_json=as_json)
+
+
+@dataidset.command()
 @click.argument("name")
 @click.option("--owner", help="Whose the set is from now on.  [default: as it is]")
 @click.option(
@@ -376,6 +407,15 @@ def _recipe(file: Path) -> Any:  # noqa: ANN401 - the service judges what it is
         return tomllib.loads(said) if file.suffix == ".toml" else json.loads(said)
     except ValueError as error:
         raise click.UsageError(f"{file} cannot be read as a recipe: {error}") from None
+
+
+def _json(file: Path) -> Any:  # noqa: ANN401 - the service judges what it is
+    with click.open_file(str(file), "rb") as stream:
+        content = stream.read()
+    try:
+        return json.loads(content)
+    except ValueError as error:
+        raise click.UsageError(f"{file} is no JSON: {error}") from None
 
 
 def _pages(connection: Connection, path: str, member: str) -> Iterator[text.Shown]:

@@ -96,6 +96,8 @@ def drift_lines(answer: Shown) -> Iterator[str]:
     """
     yield f"{version_name(answer)}: {counts(answer)}"
     yield from difference_lines(answer)
+    if answer["changed"] and answer["redactions"]:
+        yield _REDACTED
     for one in answer["statements"]:
         what = f"{one['author']} {one['operation']} {one['kind']}"
         yield f"since then, {one['key']}: {what} {one['annotation_id']}"
@@ -117,6 +119,36 @@ def why_lines(answer: Shown) -> Iterator[str]:
         yield f"left out {describe(one['data_id'])} ({by}): {_whys(one['why'])}"
     if not answer["agrees"]:
         yield "built again, the recipe gives other rows than the version has"
+        if answer["redactions"]:
+            yield _REDACTED
+
+
+_REDACTED = "words were redacted that stand behind it, which may be why"
+
+
+def redacted_lines(answer: Shown) -> Iterator[str]:
+    """Tell what became of a redaction, and where else the words are.
+
+    Yields
+    ------
+    str
+        Lines.
+    """
+    own = version_name(answer["version"])
+    if answer["dry_run"]:
+        yield f"{own}: would lose its words"
+    elif answer["redaction"] is None:
+        yield f"{own}: the words are gone already"
+    else:
+        yield f"{own}: the words are gone"
+    for key in answer["same_rows"]:
+        yield f"the same rows, and so the same words: {key.removeprefix('set:')}"
+    for one in answer["copies"]:
+        places = [rows(one["rows"])] if one["rows"] else []
+        places += ["its reason or recipe"] if one["said"] else []
+        yield f"a copy, to be redacted too: {version_name(one)} ({', '.join(places)})"
+    if not answer["copies_complete"]:
+        yield "not all versions were looked through for copies"
 
 
 def version_name(version: Shown) -> str:

@@ -59,6 +59,7 @@ WRITES: dict[tuple[str, str], Any] = {
     },
     ("post", f"{SETS}/versions/{{version}}/release"): {"label": "DRP2"},
     ("post", f"{SETS}/versions/{{version}}/withdraw"): {"reason": "too early"},
+    ("post", f"{SETS}/versions/{{version}}/redact"): {"reason": "a secret"},
     ("put", f"{SETS}/access"): {"owner": "jdoe"},
     ("post", "/exposurelog/messages"): {
         "obs_id": "MC_O_20261119_000123",

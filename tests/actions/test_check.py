@@ -71,6 +71,34 @@ async def test_a_redacted_word_that_is_still_there_is_found(database_url: str) -
     assert ["can be searched" in one.sentence for one in found] == [True]
 
 
+async def test_a_word_that_is_still_in_a_redacted_version_is_found(
+    database_url: str,
+) -> None:
+    rows = [{"instrument": "LSSTCam", "exposure": 1, "comment": "secret"}]
+    async with service(database_url) as annolog:
+        await annolog.post("/data-id-sets/bad/versions", rows)
+        connection = await asyncpg.connect(database_url)
+        kept = await connection.fetchval(
+            "select body from record where kind = 'set_rows'"
+        )
+        path = "/data-id-sets/bad/versions/1/redact"
+        data_id = {"instrument": "LSSTCam", "exposure": 1}
+        draft = {"reason": "by mistake", "data_ids": [data_id]}
+        done = await annolog.post(path, draft)
+        async with snapshot(annolog.runtime.reads) as conn:
+            clean = (await check.check_all(conn)).faults
+        await connection.execute(
+            "update record set body = $1 where kind = 'set_rows'", kept
+        )
+        await connection.close()
+        async with snapshot(annolog.runtime.reads) as conn:
+            found = (await check.check_all(conn)).faults
+
+    assert done.status_code == 201
+    assert clean == []
+    assert any("some are still there" in one.sentence for one in found)
+
+
 def test_the_command_prints_differences_and_ends_with_1(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from random import Random
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -78,7 +79,10 @@ def test_any_order_gives_one_digest_and_no_difference(
 
 def a_long_history() -> list[Record]:
     chance = Random(7)
-    kinds = ("create", "edit", "edit", "review", "redact", "fact", "visit", "entry")
+    kinds = (
+        *("create", "edit", "edit", "review", "redact", "fact", "visit", "entry"),
+        *("set", "about set", "redact set"),
+    )
     return history(
         [
             Step(
@@ -136,3 +140,35 @@ async def test_messages_move_to_their_exposures_when_the_create_comes_after_an_e
     report, _ = await delivered(database_url, [[edited], [created]])
 
     assert report.faults == []
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_words_of_a_set_are_gone_in_whatever_order_records_come(
+    running_postgres: PostgresServer,
+    database_url: str,
+    template_database: str,
+    seed: int,
+) -> None:
+    records = history(
+        [
+            Step("set", 0, 1, 3, 1),
+            Step("redact set", 1, 0, 1, 1),  # one row
+            Step("set", 0, 3, 3, 1),  # another version with the same rows
+            Step("redact set", 0, 1, 0, 1),  # all words
+        ]
+    )
+    batches = shuffled(records, Random(seed))
+    report, log = await delivered(database_url, batches)
+    url = running_postgres.create(template=template_database)
+    try:
+        again, _ = await delivered(url, [log])
+    finally:
+        running_postgres.drop(url)
+
+    assert report.faults == again.faults == []
+    assert report.digest == again.digest
+    left = {one.kind: one for one in log if one.kind.startswith("set_")}
+    assert b"c1" not in left["set_rows"].body
+    reasons = [one.fields()["reason"] for one in log if one.kind == "set_version"]
+    assert sorted(reasons) == ["", "because"]
+    assert {one.hash for one in records} <= {one.hash for one in log}

@@ -318,3 +318,40 @@ def test_busy_service_does_not_make_a_job_wait_for_long() -> None:
     with connection, pytest.raises(UnavailableError):
         connection.get("/x")
     assert slept == [30.0, 30.0]
+
+
+async def test_words_are_taken_out_of_a_version_and_copies_are_named(
+    database_url: str, tmp_path: Path
+) -> None:
+    async with commanding(database_url) as run:
+        first = a_list(tmp_path, "exposure,comment", f"{NIGHT + 1},swordfish")
+        await run("upload", "bad", first, "--instrument", "LSSTCam")
+        await run("upload", "other", first, "--instrument", "LSSTCam")
+        more = a_list(
+            tmp_path,
+            "exposure,comment",
+            f"{NIGHT + 1},swordfish",
+            f"{NIGHT + 2},new",
+            name="more.csv",
+        )
+        await run("upload", "bad", more)
+        tried = await run("redact", "bad@1", "--reason", "a password", "--dry-run")
+        assert "would lose its words" in tried.stdout
+        row = tmp_path / "rows.json"
+        row.write_text(json.dumps([{"exposure": NIGHT + 1}]))
+        done = await run("redact", "bad@1", "--reason", "a password", "--rows", row)
+        lines = done.stdout.splitlines()
+        assert lines[0].endswith(": the words are gone")
+        assert lines[1].startswith("the same rows, and so the same words: other@1-")
+        assert lines[2].startswith("a copy, to be redacted too: bad@2-")
+        assert lines[2].endswith("(1 row)")
+        assert "swordfish" not in (await run("download", "bad@1")).stdout
+        again = await run("redact", "bad@1", "--reason", "once more", "--rows", row)
+        assert "the words are gone already" in again.stdout
+        row.write_text("[")
+        assert (
+            "is no JSON"
+            in (
+                await run("redact", "bad@1", "--reason", "x", "--rows", row, code=2)
+            ).output
+        )

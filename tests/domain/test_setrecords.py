@@ -39,6 +39,7 @@ SAID = some.one_of(
         some.just(b"\x1f" * 32),
         WORDS,
         some.just("human"),
+        IDS,
     ),
     some.builds(Access, IDS, CLOCKS, WORDS, some.lists(WORDS).map(tuple)),
     some.builds(Released, IDS, CLOCKS, KEYS, WORDS, some.booleans()),

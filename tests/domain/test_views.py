@@ -68,6 +68,21 @@ def test_views_hold_after_every_batch(done: list[Step], chance: Random) -> None:
 
 @settings(max_examples=100, deadline=None)
 @given(steps(), st.randoms(use_true_random=False))
+def test_the_same_words_are_left_whatever_the_order(
+    done: list[Step], chance: Random
+) -> None:
+    records = history(done)
+    first, second = Memory(), Memory()
+    first.receive(records)
+    for batch in delivered(records, chance):
+        second.receive(batch)
+
+    left = {one.record_id: one.body for one in first.records.values()}
+    assert left == {one.record_id: one.body for one in second.records.values()}
+
+
+@settings(max_examples=100, deadline=None)
+@given(steps(), st.randoms(use_true_random=False))
 def test_the_full_computation_does_not_depend_on_order(
     done: list[Step], chance: Random
 ) -> None:

@@ -4,9 +4,10 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 import msgspec
+import pytest
 
 from annolog.domain.events import LoggedChange, change_event
-from annolog.domain.records import canonical
+from annolog.domain.records import REDACTION_KINDS, canonical
 from annolog.stream.tail import Bounds, Entry, Selection, Tail
 
 ALL = Selection()
@@ -127,9 +128,10 @@ def test_the_oldest_are_let_go() -> None:
     assert (tiny.low, tiny.high, numbers(tiny, 1)) == (1, 1, [])
 
 
-def test_words_that_were_redacted_are_not_held_any_longer() -> None:
+@pytest.mark.parametrize("kind", sorted(REDACTION_KINDS))
+def test_words_that_were_redacted_are_not_held_any_longer(kind: str) -> None:
     tail = a_tail(a_change(1, text="secret"), a_change(2))
-    tail.append([a_change(3), a_change(4, kind="redaction"), a_change(5)])
+    tail.append([a_change(3), a_change(4, kind=kind), a_change(5)])
     assert not tail.covers(1)
     assert tail.covers(2)
     assert numbers(tail, 2) == [3, 4, 5]

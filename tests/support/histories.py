@@ -72,7 +72,9 @@ def steps(most: int = 30) -> st.SearchStrategy[list[Step]]:
         + ["edit"] * 6
         + ["retract", "restore"]
         + ["review"] * 4
-        + ["again", "redact", "fact", "visit", "checked", "set", "about set"]
+        + ["again", "redact", "fact", "visit", "checked"]
+        + ["set"] * 2
+        + ["about set", "redact set"]
         + ["entry"] * 3
     )
     number = st.integers(0, 400)
@@ -96,6 +98,7 @@ class _Scribe:
         self.records: list[Record] = []
         self.revisions: list[dict[str, Any]] = []
         self._lists: set[UUID] = set()
+        self._versions: list[dict[str, Any]] = []
         self._clock = 1_760_000_000_000_000
         self._count = 0
         self._parents: dict[str | None, dict[str, Any]] = {}
@@ -160,6 +163,8 @@ class _Scribe:
                 )
             case "set":
                 self._set_version(step)
+            case "redact set" if self._versions:
+                self._redact_set(step)
             case "about set":
                 self._about_set(step)
             case "entry":
@@ -195,24 +200,44 @@ class _Scribe:
                 Record.unplaced(list_id, "set_rows", body).placed(_ORIGIN, number)
             )
         version = 1 + step.which % 3
+        record_id = self._new_id()
+        dropped = {"data_id": {"exposure": 1}, "reason": "needed"}
+        fields = {
+            "operation": "create",
+            "subject": version_key("bad", version, digest),
+            "instruments": ["LSSTCam"],
+            "days": [],
+            "name": "bad",
+            "version": version,
+            "digest": digest.hex(),
+            "list_id": str(list_id),
+            "row_count": len(data_ids),
+            "dimensions": list(rows.dimensions),
+            "columns": list(rows.columns),
+            "instrument": None,
+            "reason": "because",
+            "recipe": {"parts": [], "keep": [], "drop": [dropped]},
+            "as_of": None,
+        }
+        self._versions.append({**fields, "record_id": str(record_id)})
+        self._seal("set_version", fields, "ada", record_id=record_id)
+
+    def _redact_set(self, step: Step) -> None:
+        version = self._versions[step.which % len(self._versions)]
+        first = {"instrument": "LSSTCam", "exposure": 2026111900001 + step.who % 3}
         self._seal(
-            "set_version",
+            "set_redaction",
             {
-                "operation": "create",
-                "subject": version_key("bad", version, digest),
+                "operation": "redact",
+                "subject": version["subject"],
                 "instruments": ["LSSTCam"],
                 "days": [],
                 "name": "bad",
-                "version": version,
-                "digest": digest.hex(),
-                "list_id": str(list_id),
-                "row_count": len(data_ids),
-                "dimensions": list(rows.dimensions),
-                "columns": list(rows.columns),
-                "instrument": None,
-                "reason": "because",
-                "recipe": None,
-                "as_of": None,
+                "version": version["version"],
+                "versions": [version["record_id"]],
+                "lists": [version["list_id"]],
+                "data_ids": [first] if step.how % 2 else None,
+                "reason": "a secret",
             },
             "ada",
         )

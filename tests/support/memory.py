@@ -30,7 +30,8 @@ from annolog.domain.ledger import (
 )
 from annolog.domain.messages import Message, row_of, told_by
 from annolog.domain.records import Origin, Record
-from annolog.domain.setrecords import SET_KINDS, view_row
+from annolog.domain.setrecords import REDACTION, SET_KINDS, view_row
+from annolog.domain.setredactions import SetRedaction
 from annolog.domain.targets import TargetColumns, columns, parse_key
 from annolog.domain.views import Views
 from annolog.domain.vocabulary import Vocabulary
@@ -136,6 +137,16 @@ class Memory:
                     if one in self.records and self.records[one].kind in STATEMENTS
                 ],
             )
+            book.load_set_redactions(
+                self.records[by].body
+                for r, by in self.redactions
+                if r in ids and self.records[by].kind == REDACTION
+            )
+        if wants.bodies:
+            here = wants.bodies & self.records.keys()
+            book.load_bodies(
+                wants.bodies, [(one, self.records[one].body) for one in here]
+            )
 
     def _load_annotations(self, book: Book, ids: Iterable[UUID]) -> None:
         wanted = set(ids)
@@ -212,6 +223,10 @@ class Memory:
             case "redaction":
                 self.redactions |= {
                     (UUID(one), record.record_id) for one in fields["revisions"]
+                }
+            case "set_redaction":
+                self.redactions |= {
+                    (one, record.record_id) for one in SetRedaction.read(fields).records
                 }
             case "visit":
                 self._write_visit(record, fields)

@@ -248,6 +248,11 @@ async def _sets(annolog: Service) -> AsyncIterator[object]:
     done = await annolog.post(f"{sets}/versions/1/withdraw", {"reason": "an error"})
     assert done.status_code == 200, done.text
     yield None
+    data_id = {"instrument": "LSSTCam", "exposure": NIGHT + 140}
+    draft = {"reason": "a password", "data_ids": [data_id]}
+    done = await annolog.post(f"{sets}/versions/1/redact", draft, by="carla")
+    assert done.status_code == 201, done.text
+    yield None
 
 
 async def _drift(annolog: Service) -> object:

@@ -7,8 +7,9 @@ from uuid import UUID
 
 import msgspec
 
-from annolog.domain import views
+from annolog.domain import setredactions, views
 from annolog.domain.instruments import Instruments
+from annolog.domain.ledger import STATEMENTS
 from annolog.domain.records import CONTENT_KINDS, REDACTED_FIELDS, Record
 from annolog.domain.views import Gathered, Views
 from annolog.storage import changes, check, entries, refresh
@@ -81,6 +82,12 @@ async def check_all(conn: Connection) -> Report:
         gathered.add(record)
         hashes.append((record.record_id, record.hash))
         faults += _of_record(record, redacted_by)
+    for order in gathered.set_redactions:
+        faults += [
+            _fault(one, "words were taken out of it, and some are still there")
+            for one, body in await check.bodies(conn, order.records)
+            if setredactions.blank(body, [order]) != body
+        ]
     wanted = gathered.views()
     found = await check.views(conn)
     pending = await _excuse(conn, wanted, found)
@@ -141,7 +148,9 @@ def _of_record(record: Record, redacted_by: UUID | None) -> list[Fault]:
     if redacted_by is None:
         if hashlib.sha256(record.body).digest() != record.hash:
             sentences.append("its body does not have its hash")
-    elif any(body.get(name, left) != left for name, left in REDACTED_FIELDS.items()):
+    elif record.kind in STATEMENTS and any(
+        body.get(name, left) != left for name, left in REDACTED_FIELDS.items()
+    ):
         sentences.append("it was redacted and still has words")
     if record.kind not in CONTENT_KINDS:
         stored = (
@@ -163,10 +172,11 @@ def _of_record(record: Record, redacted_by: UUID | None) -> list[Fault]:
         said = (said[0] or body.get("record_id"), *said[1:])
         if stored != said:
             sentences.append("its columns are not what its body says")
-    return [
-        Fault("record", str(record.record_id), None, None, f"{record.record_id}: {one}")
-        for one in sentences
-    ]
+    return [_fault(record.record_id, one) for one in sentences]
+
+
+def _fault(record_id: UUID, sentence: str) -> Fault:
+    return Fault("record", str(record_id), None, None, f"{record_id}: {sentence}")
 
 
 def _sentence(one: views.Difference) -> str:

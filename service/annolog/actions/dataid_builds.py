@@ -6,6 +6,7 @@ so whoever builds the same recipe as of the same change gets the same rows.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
 import msgspec
 
@@ -21,9 +22,10 @@ from annolog.domain.dataid_builds import (
 )
 from annolog.domain.dataid_queries import Judge, rows_of
 from annolog.domain.dataid_recipes import Recipe, RecipePart, SetQuery
-from annolog.domain.dataids import MAX_ROWS
+from annolog.domain.dataids import MAX_ROWS, DataIdTable, Difference, difference
 from annolog.domain.errors import InvalidError, TooLargeError
 from annolog.domain.setrecords import table_of
+from annolog.domain.setredactions import blank_table
 from annolog.storage import changes, dataids, entries
 from annolog.storage.database import Connection
 from annolog.storage.dataid_queries import Reader, more_time
@@ -42,11 +44,14 @@ class Outcome:
         The change as of which it was built.
     contradicted
         Rows to keep and to drop that a flag speaks against.
+    lists
+        The lists of rows of other versions that were read.
     """
 
     built: Built
     as_of: int
     contradicted: Sequence[Exempt]
+    lists: Sequence[UUID] = ()
 
 
 async def build(conn: Connection, recipe: Recipe, as_of: int | None) -> Outcome:
@@ -78,16 +83,18 @@ async def build(conn: Connection, recipe: Recipe, as_of: int | None) -> Outcome:
     known = await entries.read(conn, number)
     reader = Reader(conn, number, head, known)
     found: dict[str, list[Found]] = given_rows(recipe)
+    lists: list[UUID] = []
     for place, part in enumerate(recipe.parts):
         if part.query is not None:
             found[part.name] = await _asked(reader, recipe, part.name, part.query)
         elif part.version is not None:
-            found[part.name] = await _version(conn, part, number, place)
+            list_id, found[part.name] = await _version(conn, part, number, place)
+            lists.append(list_id)
     count = sum(len(rows) for rows in found.values())
     built = await worked_out(count, combine, recipe, found)
     keys = exempt_keys(recipe)
     flags: Mapping[str, str | None] = await reader.flags(keys) if keys else {}
-    return Outcome(built, number, contradictions(recipe, flags))
+    return Outcome(built, number, contradictions(recipe, flags), lists)
 
 
 async def _asked(
@@ -110,10 +117,10 @@ async def _asked(
 
 async def _version(
     conn: Connection, part: RecipePart, number: int, place: int
-) -> list[Found]:
+) -> tuple[UUID, list[Found]]:
     """Give the rows of a version as it was named: `NAME@3`, `NAME@3-1F0A77C2`, `NAME`.
 
-    It must have been here at the change as of which the recipe is built.
+    They must have been here at the change as of which the recipe is built.
     """
     named = part.version or ""
     name, _, wanted = named.partition("@")
@@ -135,4 +142,27 @@ async def _version(
         reason = f"the rows of {rows[0].key} have not come from their site yet"
         raise InvalidError.at(f"/parts/{place}/version", named, reason, "rows_not_here")
     table = table_of(msgspec.json.decode(body), None)
-    return table_rows(part.name, table)
+    return rows[0].list_id, table_rows(part.name, table)
+
+
+async def told_apart(
+    conn: Connection, list_id: UUID, old: DataIdTable, new: DataIdTable
+) -> Difference:
+    """Compare the rows of a version with what a recipe gives.
+
+    Parameters
+    ----------
+    conn
+        A connection.
+    list_id
+        The rows of the version.
+    old
+        What they are.
+    new
+        What the recipe gives. Where words were taken out of the version's rows, those
+        of the same rows do not count: that they are gone is no news.
+    """
+    orders = await dataids.redactions(conn, [list_id])
+    count = max(len(old.rows), len(new.rows))
+    comparable = await worked_out(count, blank_table, new, orders) if orders else new
+    return await worked_out(count, difference, old, comparable)

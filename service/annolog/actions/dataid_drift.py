@@ -31,7 +31,6 @@ from annolog.domain.setrecords import DRIFT, table_of
 from annolog.storage import changes
 from annolog.storage import dataids as stored
 from annolog.storage.database import Pool, reading, snapshot
-from annolog.storage.large import worked_out
 
 INTERVAL = timedelta(hours=1)
 """Of one version it is said no more often than this that it drifts or ceased to."""
@@ -130,13 +129,14 @@ async def _drift(reads: Pool, fields: Mapping[str, Any], label: str) -> _Found:
     recipe = Recipe.model_validate(fields["recipe"])
     async with snapshot(reads) as connection:
         body = await stored.rows(connection, UUID(fields["list_id"]))
+        if body is None:
+            msg = f"the rows of {fields['subject']} are not here"
+            raise NotFoundError(msg, code="rows_not_here")
         outcome = await dataid_builds.build(connection, recipe, None)
-    if body is None:
-        msg = f"the rows of {fields['subject']} are not here"
-        raise NotFoundError(msg, code="rows_not_here")
-    old = table_of(msgspec.json.decode(body), fields.get("instrument"))
-    new = outcome.built.table
-    found = await worked_out(len(new.rows), dataids.difference, old, new)
+        old = table_of(msgspec.json.decode(body), fields.get("instrument"))
+        new = outcome.built.table
+        list_id = UUID(fields["list_id"])
+        found = await dataid_builds.told_apart(connection, list_id, old, new)
     return _Found(
         fields["name"],
         fields["subject"],

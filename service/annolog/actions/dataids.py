@@ -274,7 +274,7 @@ def release(
     """
 
     def decide(desk: Desk) -> bool:
-        held = _held(desk, name)
+        held = held_set(desk, name)
         permit(request, Action.RELEASE, held)
         _require_version(held, key)
         if held.label_of(key) == draft.label:
@@ -303,7 +303,7 @@ def withdraw(
     """Prepare the decision to take a release back; False where there is none."""
 
     def decide(desk: Desk) -> bool:
-        held = _held(desk, name)
+        held = held_set(desk, name)
         permit(request, Action.RELEASE, held)
         _require_version(held, key)
         label = held.label_of(key)
@@ -360,7 +360,7 @@ def share(request: Request, name: str, draft: AccessDraft) -> Callable[[Desk], b
         user_name(draft.owner, "/owner")
 
     def decide(desk: Desk) -> bool:
-        held = _held(desk, name)
+        held = held_set(desk, name)
         if held.owner is None:
             msg = f"there is no data-ID set {name}"
             raise NotFoundError(msg, code="unknown_set")
@@ -411,7 +411,8 @@ def permit(
     roles.require(request.actor, action, about)
 
 
-def _held(desk: Desk, name: str) -> HeldSet:
+def held_set(desk: Desk, name: str) -> HeldSet:
+    """Give a set as a decision sees it, also one of which nobody has heard."""
     desk.book.require(Wants(sets=frozenset({name})))
     return desk.book.sets[name]
 

@@ -1,6 +1,7 @@
 """Recipes over HTTP: build, why a row is in, drift, and what leads to now."""
 
 from typing import Annotated, Any
+from uuid import UUID
 
 from litestar import Request, Response, get, post
 from litestar.di import NamedDependency
@@ -29,7 +30,6 @@ from annolog.domain import dataids
 from annolog.domain.annotations import Part
 from annolog.domain.dataid_builds import Exempt, Why
 from annolog.domain.dataid_recipes import Recipe, names_in, settle
-from annolog.domain.dataids import DataIdTable
 from annolog.domain.errors import ConflictError
 from annolog.domain.roles import Actor
 from annolog.domain.setrecords import member_key, set_name
@@ -37,6 +37,9 @@ from annolog.runtime import Runtime
 from annolog.storage import dataids as stored
 from annolog.storage.database import reading, snapshot
 from annolog.storage.large import worked_out
+
+MAX_REDACTIONS = 100
+"""Redactions that an answer lists."""
 
 MAX_SINCE = 1_000
 """Statements that an answer about drift lists."""
@@ -147,7 +150,10 @@ def _recipe_of(version: Version) -> Recipe:
     summary="Why rows are in a version of a data-ID set",
     description="Each row with the parts of the recipe that gave it, the flag, tags, "
     "statements and targets behind it; and what was left out. The recipe is built "
-    "again, as of the change of then; `agrees` says that it gave the same rows.",
+    "again, as of the change of then; `agrees` says that it gave the same rows (words "
+    "that were taken out of the version do not count). `redactions` are those of the "
+    "version, of versions that it was made of and of the statements behind its rows: "
+    "where there are any, they may be why it does not agree, or has another digest.",
     **contract(gives={200: ANY}, missing=True, conflict=True),
 )
 async def show_why(
@@ -167,11 +173,18 @@ async def show_why(
         for data_id, row in zip(table.data_ids(), table.rows, strict=True)
     ]
     digest = await worked_out(len(table.rows), dataids.digest, table)
+    agrees = digest.hex() == found.digest
+    if not agrees and found.row.rows_redacted_by is not None:
+        old = await table_of(runtime, found)
+        async with reading(runtime.reads) as conn:
+            agrees = not await dataid_builds.told_apart(conn, found.list_id, old, table)
     return json_answer(
         {
             "key": found.key,
             "as_of": outcome.as_of,
-            "agrees": digest.hex() == found.digest,
+            "agrees": agrees,
+            "digest": digest.hex(),
+            "redactions": await _redactions(runtime, found, outcome),
             "items": items,
             **_about(outcome),
         }
@@ -197,8 +210,8 @@ async def show_drift(
     old = await table_of(runtime, found)
     async with snapshot(runtime.reads) as conn:
         outcome = await dataid_builds.build(conn, _recipe_of(found), asked.as_of)
-    new = outcome.built.table
-    changes = await worked_out(len(new.rows), dataids.difference, old, new)
+        new = outcome.built.table
+        changes = await dataid_builds.told_apart(conn, found.list_id, old, new)
     moved = [one.data_id for one in (*changes.added, *changes.dropped)]
     moved += [one.data_id for one in changes.changed]
     whys = [why for many in outcome.built.whys.values() for why in many]
@@ -216,6 +229,7 @@ async def show_drift(
             "label": found.label,
             "as_of": outcome.as_of,
             "since": found.since,
+            "redactions": await _redactions(runtime, found, outcome),
             **shown.difference(changes),
             "statements": [one._asdict() for one in since],
             **_about(outcome),
@@ -245,12 +259,13 @@ async def show_diff(
     if asked.to == "now":
         async with snapshot(runtime.reads) as conn:
             outcome = await dataid_builds.build(conn, _recipe_of(found), None)
-        new: DataIdTable = outcome.built.table
+            new = outcome.built.table
+            changes = await dataid_builds.told_apart(conn, found.list_id, old, new)
         key, as_of = "now", outcome.as_of
     else:
         other = await find(runtime, own, asked.to)
         new, key = await table_of(runtime, other), other.key
-    changes = await worked_out(len(new.rows), dataids.difference, old, new)
+        changes = await worked_out(len(new.rows), dataids.difference, old, new)
     return json_answer(
         {"from": found.key, "to": key, "as_of": as_of, **shown.difference(changes)}
     )
@@ -270,6 +285,21 @@ async def _again(runtime: Runtime, version: Version) -> Outcome:
         raise ConflictError(msg, code="built_elsewhere")
     async with snapshot(runtime.reads) as conn:
         return await dataid_builds.build(conn, recipe, version.as_of)
+
+
+async def _redactions(
+    runtime: Runtime, version: Version, outcome: Outcome
+) -> list[UUID]:
+    """List redactions that may be why a recipe does not give what it gave."""
+    whys = [why for many in outcome.built.whys.values() for why in many]
+    annotations = {UUID(one) for why in whys for one in why.annotations}
+    async with reading(runtime.reads) as conn:
+        return await stored.redactions_behind(
+            conn,
+            [version.record_id, version.list_id, *outcome.lists],
+            sorted(annotations),
+            MAX_REDACTIONS,
+        )
 
 
 def _is_here(runtime: Runtime, version: Version) -> bool:

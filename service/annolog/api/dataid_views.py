@@ -32,6 +32,7 @@ _SHOWN = (
     "incarnation",
     "record_id",
     "list_id",
+    "redacted_by",
 )
 """Members of a version's record that are shown as they are."""
 
@@ -46,12 +47,13 @@ class Version:
     """
 
     def __init__(self, row: VersionRow) -> None:
-        self._row = row
+        self.row = row
         self.fields: dict[str, Any] = msgspec.json.decode(row.body)
         self.name: str = self.fields["name"]
         self.version: int = self.fields["version"]
         self.key: str = self.fields["subject"]
         self.digest: str = self.fields["digest"]
+        self.record_id = UUID(self.fields["record_id"])
         self.list_id = UUID(self.fields["list_id"])
         self.row_count: int = self.fields["row_count"]
         self.site_id: str = self.fields["site_id"]
@@ -66,9 +68,10 @@ class Version:
         """Give it as the API shows it."""
         return {
             "key": self.key,
-            "number": self._row.number,
-            "label": self._row.label,
-            "drifts": self._row.drifts,
+            "number": self.row.number,
+            "label": self.row.label,
+            "drifts": self.row.drifts,
+            "rows_redacted_by": self.row.rows_redacted_by,
             **{name: self.fields.get(name) for name in _SHOWN},
         }
 

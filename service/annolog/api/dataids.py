@@ -1,6 +1,8 @@
 """Data-ID sets over HTTP: list, show, download, and find what a target is in."""
 
+import hashlib
 from typing import Annotated, Any
+from uuid import UUID
 
 from litestar import Request, Response, get
 from litestar.di import NamedDependency
@@ -20,7 +22,7 @@ from annolog.api.dataid_uploads import TYPES
 from annolog.api.dataid_views import Version
 from annolog.api.parameters import read_query
 from annolog.domain.dataid_formats import MEDIA_TYPES, Format, write
-from annolog.domain.errors import NotFoundError
+from annolog.domain.errors import InvalidError, NotFoundError
 from annolog.domain.setrecords import HeldSet, set_name
 from annolog.runtime import Runtime
 from annolog.storage import dataids as stored
@@ -57,9 +59,14 @@ class FormatQuery(Asks):
 
 
 class MemberQuery(Asks):
-    """What is looked for among the members of sets."""
+    """What is looked for among the members of sets: a target, or an annotation's."""
 
-    key: str = Field(description="Any name of a target.", min_length=1)
+    key: str | None = Field(None, description="Any name of a target.", min_length=1)
+    annotation: UUID | None = Field(
+        None,
+        description="Instead of a key, an annotation: versions made after it with a "
+        "row of a target for which it ever counted, which may have copied its words.",
+    )
     limit: Annotated[int, Field(ge=1, le=1_000)] = Field(
         100, description="At most so many, the newest first."
     )
@@ -159,13 +166,17 @@ async def download(
     found = await find(runtime, set_name(name), version)
     table = await table_of(runtime, found)
     content = await worked_out(len(table.rows), write, table, wanted)
+    tag = found.digest
+    if found.row.rows_redacted_by is not None:
+        # These bytes are no longer the only ones that the version ever had.
+        tag = hashlib.sha256(content).hexdigest()
     file = f"{found.name}-{found.version}.{wanted}"
     return Response(
         content,
         media_type=MEDIA_TYPES[wanted]
         + ("" if wanted == "json" else "; charset=utf-8"),
         headers={
-            "ETag": f'"{found.digest}"',
+            "ETag": f'"{tag}"',
             "Vary": "Accept",
             "Content-Disposition": f'inline; filename="{file}"',
         },
@@ -176,7 +187,8 @@ async def download(
     PREFIX + "/containing",
     summary="List the versions in which a data ID is",
     description="Versions of any set with a row that names this target, the newest "
-    "first. `key` takes any name of the target.",
+    "first. `key` takes any name of the target; `annotation` asks for the targets of "
+    "an annotation instead.",
     **contract(asks=MemberQuery, gives={200: ANY}, missing=True),
 )
 async def list_containing(
@@ -184,7 +196,17 @@ async def list_containing(
 ) -> Response[bytes]:
     """Answer with versions that have a row of this target."""
     asked = read_query(request, MemberQuery)
-    key = await runtime.resolver.one(asked.key, runtime.instruments, "?key")
+    if (asked.key is None) == (asked.annotation is None):
+        reason = "exactly one of key and annotation is to be given"
+        raise InvalidError.at("?key", asked.key, reason, "one_of")
+    if asked.annotation is not None:
+        async with reading(runtime.reads) as conn:
+            rows = await stored.containing_targets_of(
+                conn, asked.annotation, limit=asked.limit
+            )
+        items = [Version(one).shown() for one in rows]
+        return json_answer({"annotation": asked.annotation, "items": items})
+    key = await runtime.resolver.one(asked.key or "", runtime.instruments, "?key")
     async with reading(runtime.reads) as conn:
         found = await stored.containing(conn, [key], limit=asked.limit)
     return json_answer(

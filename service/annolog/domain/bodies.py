@@ -221,6 +221,9 @@ class SetVersionRecord(PlacedRecord):
         None,
         description="Change number, at the site of origin, as of which it was built.",
     )
+    redacted_by: UUID | None = Field(
+        None, description="The redaction that took words out of it, if one did."
+    )
 
 
 class SetRowsRecord(_Body):
@@ -233,6 +236,23 @@ class SetRowsRecord(_Body):
     rows: list[list[Any]] = Field(
         description="Values of dimensions, then of columns; sorted by data ID."
     )
+    redacted_by: UUID | None = Field(
+        None, description="The redaction that took words out of them, if one did."
+    )
+
+
+class SetRedactionRecord(PlacedRecord):
+    """An order to take words out of a version of a data-ID set for good."""
+
+    name: str = Field(description="The set.")
+    version: int = Field(description="Number of the version.")
+    versions: list[UUID] = Field(description="Records of versions that lose words.")
+    lists: list[UUID] = Field(description="Lists of rows that lose words.")
+    data_ids: list[dict[str, int | str]] | None = Field(
+        None,
+        description="Rows whose words go; null: all, and the version's reason.",
+    )
+    reason: str = Field(description="Why.")
 
 
 class SetReleaseRecord(PlacedRecord):
@@ -296,6 +316,7 @@ RECORDS: Mapping[str, type[BaseModel]] = MappingProxyType(
         "set_release": SetReleaseRecord,
         "set_access": SetAccessRecord,
         "set_drift": SetDriftRecord,
+        "set_redaction": SetRedactionRecord,
         **dict.fromkeys(ENTRY_KINDS, EntryRecord),
     }
 )

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from msgspec import structs
 
-from annolog.domain import history
+from annolog.domain import history, setredactions
 from annolog.domain.annotations import Operation
 from annolog.domain.entries import Entry
 from annolog.domain.exposures import ExposureFact, fact_from_record
@@ -33,8 +33,15 @@ from annolog.domain.ledger import (
 )
 from annolog.domain.messages import Message, before_and_after
 from annolog.domain.plans import Plan, plan_of
-from annolog.domain.records import ENTRY_KINDS, Origin, Record, blank
-from annolog.domain.setrecords import ROWS, SET_KINDS, of_record
+from annolog.domain.records import (
+    ENTRY_KINDS,
+    REDACTION_KINDS,
+    Origin,
+    Record,
+    blank,
+)
+from annolog.domain.setrecords import REDACTION, ROWS, SET_KINDS, VERSION, of_record
+from annolog.domain.setredactions import SetRedaction
 
 _T = TypeVar("_T", str, int)
 
@@ -210,16 +217,21 @@ class Book(Holdings):
         """Enter the rows of versions of data-ID sets, unless they are here already."""
         own = record.record_id
         self.require(Wants(records=frozenset({own})))
-        if own not in self.known_records:
-            self.weigh(len(fields["rows"]))
-            self._enter(record, "create", str(own), (), fields=fields)
-            self.known_records.add(own)
+        if own in self.known_records:
+            return
+        self.weigh(len(fields["rows"]))
+        obedient = self._without_words(record)
+        self._enter(obedient, "create", str(own), (), fields=fields)
+        self.known_records.add(own)
+        self._keep_body(obedient, blank=obedient is not record or _is_blank(fields))
 
     def enter_of_set(self, record: Record, fields: Mapping[str, Any]) -> None:
         """Enter any record of a data-ID set: rows, a version, what is said of one."""
         if record.kind == ROWS:
             self.enter_rows(record, fields)
             return
+        if record.kind == VERSION:
+            self._keep_body(record, blank=_is_blank(fields))
         self.enter_other(
             record,
             fields["operation"],
@@ -234,6 +246,9 @@ class Book(Holdings):
 
     def enter_redaction(self, record: Record, fields: Mapping[str, Any]) -> None:
         """Enter a redaction and blank what it names, also what has yet to come."""
+        if record.kind == REDACTION:
+            self._enter_set_redaction(record, fields)
+            return
         ids = [UUID(one) for one in fields["revisions"]]
         annotation_id = UUID(fields["annotation_id"])
         self.require(
@@ -246,6 +261,24 @@ class Book(Holdings):
                 body = blank(self.bodies[one], record.record_id)
                 self.bodies[one] = body
                 self.blanked.append((one, body))
+
+    def _enter_set_redaction(self, record: Record, fields: Mapping[str, Any]) -> None:
+        order = SetRedaction.read(fields)
+        ids = frozenset(order.records)
+        self.require(Wants(records=ids, bodies=ids))
+        self.enter_other(
+            record,
+            fields["operation"],
+            fields["subject"],
+            fields,
+            instruments=tuple(fields["instruments"]),
+            days=tuple(fields["days"]),
+        )
+        self._note_set_redaction(order)
+        for one in ids & self.bodies.keys():
+            body = setredactions.blank(self.bodies[one], [order])
+            self.bodies[one] = body
+            self.blanked.append((one, body))
 
     def enter_refresh(
         self, record: Record, subject: str, class_ids: Iterable[int]
@@ -270,9 +303,8 @@ class Book(Holdings):
         self.require(Wants(records=frozenset({record_id})))
         if record_id in self.known_records:
             return False
-        redaction = self.redactions.get(record_id)
-        if redaction is not None and record.kind in STATEMENTS:
-            record = replace(record, body=blank(record.body, redaction))
+        if record.kind != ROWS:  # large; entering them sees to it
+            record = self._without_words(record)
         fields = record.fields()
         if record.kind == "target_list":
             self.enter_list(record, fields["keys"])
@@ -284,7 +316,7 @@ class Book(Holdings):
             self.enter_entry(record, fields["key"], fields["fields"])
         elif record.kind == "exposure":
             self.enter_fact(record, fact_from_record(fields), fields)
-        elif record.kind == "redaction":
+        elif record.kind in REDACTION_KINDS:
             self.enter_redaction(record, fields)
         elif record.kind in SET_KINDS:
             self.enter_of_set(record, fields)
@@ -368,6 +400,22 @@ class Book(Holdings):
         return found
 
     # ------------------------------------------------------------ inner works
+
+    def _without_words(self, record: Record) -> Record:
+        """Blank what redactions that came before a record take out of it."""
+        own = record.record_id
+        if record.kind in STATEMENTS and own in self.redactions:
+            return replace(record, body=blank(record.body, self.redactions[own]))
+        if record.kind in {ROWS, VERSION} and own in self.set_redactions:
+            orders = list(self.set_redactions[own].values())
+            return replace(record, body=setredactions.blank(record.body, orders))
+        return record
+
+    def _keep_body(self, record: Record, *, blank: bool) -> None:
+        """Keep what a redaction of the same turn may have to blank."""
+        self.bodies[record.record_id] = record.body
+        if blank:
+            self.blanked.append((record.record_id, record.body))
 
     def _require_for(
         self, waiting: Sequence[Mapping[str, Any]], keys: Sequence[str]
@@ -548,6 +596,11 @@ class Book(Holdings):
             self.touched[class_id] = number
         for (source_id, key), one_standing in standing.items():
             self._standing[self.places[key].class_id][source_id, key] = one_standing
+
+
+def _is_blank(fields: Mapping[str, Any]) -> bool:
+    """Tell whether a record came without words that it had."""
+    return "redacted_by" in fields
 
 
 def _operation(fields: Mapping[str, Any]) -> str:

@@ -24,7 +24,11 @@ from annolog.domain.ledger import (
     version_of,
 )
 from annolog.domain.setrecords import HeldSet
+from annolog.domain.setredactions import SetRedaction
 from annolog.domain.vocabulary import Vocabulary
+
+_ROW_BYTES = 50
+# About so many a row of a data-ID set has.
 
 
 class Holdings:
@@ -45,6 +49,7 @@ class Holdings:
         self.reviews: dict[UUID, list[Review]] = {}
         self.facts: dict[str, list[ExposureFact]] = {}
         self.redactions: dict[UUID, UUID] = {}
+        self.set_redactions: dict[UUID, dict[UUID, SetRedaction]] = {}
         self.states: dict[int, State] = {}
         self.members: dict[int, dict[str, Place]] = {}
         self.known_records: set[UUID] = set()
@@ -55,6 +60,7 @@ class Holdings:
         self._seen_annotations: set[UUID] = set()
         self._seen_facts: set[str] = set()
         self._seen_records: set[UUID] = set()
+        self._seen_bodies: set[UUID] = set()
         self.waiting: dict[UUID, list[Mapping[str, Any]]] = {}
 
     # ------------------------------------------------------------ loading
@@ -158,6 +164,25 @@ class Holdings:
         known = self.redactions.get(revision_id, redaction_id)
         self.redactions[revision_id] = min(known, redaction_id)
 
+    def load_set_redactions(self, bodies: Iterable[bytes]) -> None:
+        """Take in redactions of versions of sets, for records that come after them."""
+        for body in bodies:
+            self._note_set_redaction(SetRedaction.read(msgspec.json.decode(body)))
+
+    def _note_set_redaction(self, order: SetRedaction) -> None:
+        """Remember what was taken out of records of sets, also of those yet to come."""
+        for one in order.records:
+            self.set_redactions.setdefault(one, {})[order.record_id] = order
+
+    def load_bodies(
+        self, ids: Iterable[UUID], bodies: Iterable[tuple[UUID, bytes]]
+    ) -> None:
+        """Take in bodies of records of sets; those that are not given are not here."""
+        self._seen_bodies |= set(ids)
+        for record_id, body in bodies:
+            self.bodies.setdefault(record_id, body)
+            self.weigh(len(body) // _ROW_BYTES)
+
     # ------------------------------------------------------------ looking
 
     @property
@@ -187,8 +212,10 @@ class Holdings:
         facts = wants.facts - self._seen_facts
         records = wants.records - self._seen_records
         sets = wants.sets.difference(self.sets)
-        if annotations or keys or facts or records or sets:
-            raise NeedMore(Wants(annotations, keys, facts, records, sets))
+        bodies = wants.bodies - self._seen_bodies
+        lacked = Wants(annotations, keys, facts, records, sets, bodies)
+        if lacked:
+            raise NeedMore(lacked)
 
     def is_told_of(self, key: str, obs_id: str) -> bool:
         """Tell whether somebody told of an exposure, under this name or without one.

@@ -53,6 +53,8 @@ class Wants(msgspec.Struct, frozen=True):
         Records of which it matters whether they are here.
     sets
         Names of data-ID sets of which all but the rows is wanted.
+    bodies
+        Records of data-ID sets of which the words are wanted, as they may be large.
     """
 
     annotations: frozenset[UUID] = frozenset()
@@ -60,6 +62,7 @@ class Wants(msgspec.Struct, frozen=True):
     facts: frozenset[str] = frozenset()
     records: frozenset[UUID] = frozenset()
     sets: frozenset[str] = frozenset()
+    bodies: frozenset[UUID] = frozenset()
 
     def __or__(self, other: "Wants") -> "Wants":
         """Want both."""
@@ -69,6 +72,7 @@ class Wants(msgspec.Struct, frozen=True):
             self.facts | other.facts,
             self.records | other.records,
             self.sets | other.sets,
+            self.bodies | other.bodies,
         )
 
     @classmethod
@@ -81,12 +85,18 @@ class Wants(msgspec.Struct, frozen=True):
             frozenset().union(*(one.facts for one in each)),
             frozenset().union(*(one.records for one in each)),
             frozenset().union(*(one.sets for one in each)),
+            frozenset().union(*(one.bodies for one in each)),
         )
 
     def __bool__(self) -> bool:
         """Tell whether anything is wanted."""
         return bool(
-            self.annotations or self.keys or self.facts or self.records or self.sets
+            self.annotations
+            or self.keys
+            or self.facts
+            or self.records
+            or self.sets
+            or self.bodies
         )
 
 

@@ -40,6 +40,10 @@ REDACTED_FIELDS = {"text": "", "urls": [], "reason": ""}
 """What a redaction blanks, and what it leaves there."""
 
 
+REDACTION_KINDS = frozenset({"redaction", "set_redaction"})
+"""Kinds of records that blank the words of others."""
+
+
 CONTENT_KINDS = frozenset({"target_list", "set_rows"})
 """Kinds of records that are named by their content, with neither author nor clock."""
 

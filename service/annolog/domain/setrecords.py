@@ -30,8 +30,11 @@ ACCESS = "set_access"
 DRIFT = "set_drift"
 """Kind of the record that says that a released version began to drift, or ceased."""
 
+REDACTION = "set_redaction"
+"""Kind of the record that takes words out of a version: `domain.setredactions`."""
+
 SET_KINDS = frozenset({ROWS, VERSION, RELEASE, ACCESS, DRIFT})
-"""All kinds of records of sets."""
+"""All kinds of records that say what sets are."""
 
 MAX_EDITORS = 100
 """Editors of one set."""
@@ -160,6 +163,8 @@ class Held:
         SHA-256 of its content.
     author, author_kind
         Who made it.
+    list_id
+        Its rows.
     recipe
         What it was built from; None for an upload, and where it was not read (it is
         read of the newest version only).
@@ -172,6 +177,7 @@ class Held:
     digest: bytes
     author: str
     author_kind: str
+    list_id: UUID
     recipe: Mapping[str, Any] | None = None
 
     @property
@@ -370,6 +376,7 @@ def of_record(
                 bytes.fromhex(fields["digest"]),
                 fields["author"],
                 fields["author_kind"],
+                UUID(fields["list_id"]),
                 fields["recipe"],
             )
         case "set_release":

@@ -30,7 +30,8 @@ from annolog.domain.ledger import (
 )
 from annolog.domain.messages import MessageRow, messages, row_of, told_by
 from annolog.domain.records import ENTRY_KINDS, Record, canonical
-from annolog.domain.setrecords import SET_KINDS, view_row
+from annolog.domain.setrecords import REDACTION, ROWS, SET_KINDS, VERSION, view_row
+from annolog.domain.setredactions import SetRedaction
 from annolog.domain.tags import findable
 from annolog.domain.targets import TargetColumns, columns, parse_key
 from annolog.domain.vocabulary import Vocabulary
@@ -40,6 +41,8 @@ Row = Mapping[str, Any]
 
 Rows = dict[str, Row]
 """A view: its rows by a name that is the same at every site."""
+
+_REDACTABLE = STATEMENTS | {VERSION, ROWS}
 
 
 @dataclass(slots=True)
@@ -70,9 +73,9 @@ class Views:
     set_releases, set_accesses, set_drifts
         What was said of versions and sets, by record id.
     redactions
-        Redactions of each revision, also of those that have yet to come.
+        Redactions of each record, also of those that have yet to come.
     redacted
-        For each statement that lost its words, the redaction that it names.
+        For each record that lost its words, the redaction that it names.
     lists
         Targets of each list, by id.
     waiting
@@ -215,6 +218,9 @@ class Gathered:
         self._entries: list[Entry] = []
         self._visits: dict[str, tuple[int, UUID, list[str]]] = {}
         self._redactions: dict[UUID, set[UUID]] = {}
+        self._redactable: dict[UUID, str | None] = {}
+        self.set_redactions: list[SetRedaction] = []
+        """What was taken out of records of sets, in the order of reading."""
         self._found = Views()
 
     def add(self, record: Record) -> None:
@@ -224,6 +230,8 @@ class Gathered:
         self._seen.add(record.record_id)
         body = dict(record.fields())
         name = str(record.record_id)
+        if record.kind in _REDACTABLE:
+            self._redactable[record.record_id] = body.get("redacted_by")
         if record.kind == "target_list":
             self._lists[record.record_id] = tuple(body["keys"])
             self._found.lists[name] = {"keys": body["keys"]}
@@ -259,6 +267,11 @@ class Gathered:
                 self._visits[body["subject"]] = max(mine, before)
         elif record.kind == "checked":
             self._found.checked[name] = checked_row(body)
+        elif record.kind == REDACTION:
+            order = SetRedaction.read(body)
+            self.set_redactions.append(order)
+            for named in order.records:
+                self._redactions.setdefault(named, set()).add(record.record_id)
         elif record.kind in SET_KINDS:
             view, row = view_row(record, body)
             rows: Rows = getattr(self._found, view)
@@ -300,10 +313,10 @@ class Gathered:
     def _redact(self) -> None:
         for revision_id, ids in self._redactions.items():
             self._found.redactions[str(revision_id)] = {"by": sorted(map(str, ids))}
-        for record_id, body in self._statements.items():
+        for record_id, named in self._redactable.items():
             by = {str(one) for one in self._redactions.get(record_id, ())}
-            if "redacted_by" in body:
-                by.add(body["redacted_by"])
+            if named is not None:
+                by.add(named)
             if by:
                 self._found.redacted[str(record_id)] = {"by": min(by)}
 

@@ -4,7 +4,7 @@ Each function reads one snapshot: call them within one repeatable-read transacti
 Views come in the shape of `annolog.domain.views`, without what is local.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -37,6 +37,14 @@ async def records(conn: Connection) -> AsyncIterator[tuple[Record, UUID | None]]
     ):
         *members, redacted_by = r
         yield Record(*members), redacted_by
+
+
+async def bodies(conn: Connection, ids: Sequence[UUID]) -> list[tuple[UUID, bytes]]:
+    """Read the bodies of records, those of them that are here."""
+    rows = await conn.fetch(
+        "select record_id, body from record where record_id = any($1)", ids
+    )
+    return [(row["record_id"], row["body"]) for row in rows]
 
 
 async def views(conn: Connection) -> Views:

@@ -22,6 +22,7 @@ from annolog.domain.setrecords import (
     Released,
     member_keys,
 )
+from annolog.domain.setredactions import SetRedaction
 from annolog.storage.database import Connection
 from annolog.storage.large import worked_out
 
@@ -48,7 +49,7 @@ async def held(conn: Connection, names: Iterable[str]) -> Mapping[str, HeldSet]:
     for r in await conn.fetch(
         """
         select v.record_id, v.clock, v.version, v.subject, v.digest, v.author,
-               v.author_kind, v.name,
+               v.author_kind, v.list_id, v.name,
                case when row_number() over (partition by v.name order by v.version desc,
                                 v.clock desc, v.record_id desc) = 1
                     then r.body end as body
@@ -66,6 +67,7 @@ async def held(conn: Connection, names: Iterable[str]) -> Mapping[str, HeldSet]:
             r["digest"],
             r["author"],
             r["author_kind"],
+            r["list_id"],
             recipe,
         )
         found[r["name"]] = found[r["name"]].plus(one)
@@ -214,18 +216,23 @@ class VersionRow(NamedTuple):
         Label under which it is released; None if it is not.
     drifts
         Whether it was said last that it drifts.
+    rows_redacted_by
+        The redaction that took words out of its rows; None if none did.
     """
 
     number: int
     body: bytes
     label: str | None
     drifts: bool
+    rows_redacted_by: UUID | None
 
 
 _VERSION = """
   select v.number, r.body,
          case when l.operation = 'release' then l.label end as label,
-         coalesce(d.operation = 'drift', false) as drifts
+         coalesce(d.operation = 'drift', false) as drifts,
+         (select redacted_by from record where record_id = v.list_id)
+           as rows_redacted_by
     from set_version v
     join record r on r.record_id = v.record_id
     left join lateral (
@@ -315,6 +322,67 @@ async def rows(conn: Connection, list_id: UUID) -> bytes | None:
         "select body from record where record_id = $1 and kind = 'set_rows'", list_id
     )
     return found
+
+
+async def sharing(
+    conn: Connection, list_ids: Sequence[UUID], *, limit: int
+) -> list[tuple[str, UUID]]:
+    """List the versions of any set that hold these rows: keys and records, by key."""
+    found = await conn.fetch(
+        """
+        select subject, record_id from set_version where list_id = any($1)
+         order by subject, record_id limit $2
+        """,
+        list_ids,
+        limit,
+    )
+    return [(row["subject"], row["record_id"]) for row in found]
+
+
+async def redactions(conn: Connection, ids: Sequence[UUID]) -> list[SetRedaction]:
+    """Read what was taken out of records of sets: of versions, of lists of rows."""
+    found = await conn.fetch(
+        """
+        select r.body from record r
+         where r.kind = 'set_redaction' and r.record_id in (
+           select x.record_id from redaction x where x.revision_id = any($1))
+         order by r.record_id
+        """,
+        ids,
+    )
+    return [SetRedaction.read(msgspec.json.decode(row["body"])) for row in found]
+
+
+async def redactions_behind(
+    conn: Connection, ids: Sequence[UUID], annotations: Sequence[UUID], limit: int
+) -> list[UUID]:
+    """List the redactions of records of sets and of annotations, by id.
+
+    Parameters
+    ----------
+    conn
+        A connection.
+    ids
+        Records of versions and of rows.
+    annotations
+        Annotations, any revision of which may have been redacted.
+    limit
+        At most so many.
+    """
+    found = await conn.fetch(
+        """
+        select record_id from redaction where revision_id = any($1)
+        union
+        select x.record_id from revision v
+          join redaction x on x.revision_id = v.revision_id
+         where v.annotation_id = any($2)
+         order by record_id limit $3
+        """,
+        ids,
+        annotations,
+        limit,
+    )
+    return [row["record_id"] for row in found]
 
 
 class SetRow(NamedTuple):
@@ -417,6 +485,45 @@ async def containing(
         limit,
     )
     return [(key, VersionRow(*row)) for key, *row in found]
+
+
+async def containing_targets_of(
+    conn: Connection, annotation_id: UUID, *, limit: int = 1_000
+) -> list[VersionRow]:
+    """List the versions that may have copied the words of an annotation.
+
+    Parameters
+    ----------
+    conn
+        A connection.
+    annotation_id
+        The annotation.
+    limit
+        At most so many.
+
+    Returns
+    -------
+    list of VersionRow
+        Versions said after it that have a row of a target for which it ever counted,
+        the newest change first.
+    """
+    found = await conn.fetch(
+        f"""
+        with lists as (
+          select distinct m.list_id
+            from said s join target t on t.target_id = s.target_id
+            join target j on j.class_id = t.class_id
+            join set_member m on m.key = j.key
+             where s.annotation_id = $1)
+        select w.* from lists a
+         cross join lateral ({_VERSION} where v.list_id = a.list_id and v.clock > (
+           select min(clock) from revision where annotation_id = $1)) w
+         order by w.number desc limit $2
+        """,  # noqa: S608 - put together from constants
+        annotation_id,
+        limit,
+    )
+    return [VersionRow(*row) for row in found]
 
 
 async def by_numbers(

@@ -112,6 +112,8 @@ async def load(conn: Connection, book: Book, wants: Wants) -> None:
         await turn_load.load_records(conn, book, wants.records)
     if wants.sets:
         await dataids.load(conn, book, wants.sets)
+    if wants.bodies:
+        await turn_load.load_bodies(conn, book, wants.bodies)
 
 
 async def write(conn: Connection, book: Book, now: datetime) -> Messages:

@@ -155,6 +155,8 @@ async def load_records(conn: Connection, book: Book, ids: Iterable[UUID]) -> Non
     wanted = list(ids)
     row = await one_row(conn, _RECORDS, wanted)
     known = _pairs(row["known"], row["bodies"])
+    if row["redacted"]:  # seldom, so it does not weigh on every turn
+        await _load_set_redactions(conn, book, row["redacted"])
     book.load_records(
         wanted,
         [record_id for record_id, _ in known],
@@ -163,6 +165,30 @@ async def load_records(conn: Connection, book: Book, ids: Iterable[UUID]) -> Non
         _pairs(row["waited_for"], row["waiting"]),
         [(record_id, body) for record_id, body in known if body is not None],
     )
+
+
+async def _load_set_redactions(
+    conn: Connection, book: Holdings, ids: Sequence[UUID]
+) -> None:
+    rows = await conn.fetch(
+        """
+        select body from record
+         where kind = 'set_redaction'
+           and record_id in (select record_id from redaction
+                              where revision_id = any($1))
+        """,
+        ids,
+    )
+    book.load_set_redactions(row["body"] for row in rows)
+
+
+async def load_bodies(conn: Connection, book: Holdings, ids: Iterable[UUID]) -> None:
+    """Bring into the book what these records of data-ID sets hold."""
+    wanted = list(ids)
+    rows = await conn.fetch(
+        "select record_id, body from record where record_id = any($1)", wanted
+    )
+    book.load_bodies(wanted, [(row["record_id"], row["body"]) for row in rows])
 
 
 _RECORDS = """

@@ -4,7 +4,7 @@ Intervals that end, reviews, entries, facts and exposures, redactions, checked r
 visits, and which targets are one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +15,9 @@ from annolog.domain.book import Book
 from annolog.domain.history import Version
 from annolog.domain.instruments import Instruments
 from annolog.domain.ledger import Entered, Place
-from annolog.domain.setrecords import SET_KINDS
+from annolog.domain.records import REDACTION_KINDS
+from annolog.domain.setrecords import REDACTION, SET_KINDS, VERSION
+from annolog.domain.setredactions import SetRedaction
 from annolog.storage import dataids
 from annolog.storage.database import Connection
 from annolog.storage.large import worked_out
@@ -214,10 +216,7 @@ async def blank(conn: Connection, book: Book) -> None:
     """Take words out of records, of the search index and of what events repeat."""
     await conn.executemany(
         "update record set body = $2, redacted_by = $3 where record_id = $1",
-        [
-            (one, body, UUID(msgspec.json.decode(body)["redacted_by"]))
-            for one, body in book.blanked
-        ],
+        [(one, body, _left_of(body).redacted_by) for one, body in book.blanked],
     )
     ids = [one for one, _ in book.blanked]
     await conn.execute(
@@ -229,13 +228,32 @@ async def blank(conn: Connection, book: Book) -> None:
           join revision w on w.annotation_id = v.annotation_id
           join change c on c.record_id = w.revision_id
          where v.revision_id = any($1)
+        union all
+        select c.number, c.detail from change c where c.record_id = any($2)
         """,
         ids,
+        [one for one, body in book.blanked if _left_of(body).has_no_reason],
     )
     await conn.executemany(
         "update change set detail = $2 where number = $1",
         [(r["number"], events.blank_detail(r["detail"])) for r in rows],
     )
+
+
+class _Left(msgspec.Struct):
+    """What of a blanked body says how far it was blanked."""
+
+    redacted_by: UUID
+    kind: str
+    reason: str | None = None
+
+    @property
+    def has_no_reason(self) -> bool:
+        """Whether it is a version of a set whose reason went, too."""
+        return self.kind == VERSION and not self.reason
+
+
+_left_of = msgspec.json.Decoder(_Left).decode
 
 
 async def write_classes(conn: Connection, book: Book) -> None:
@@ -266,13 +284,18 @@ async def write_others(conn: Connection, book: Book) -> None:
         kind = entered.record.kind
         if entered.operation == "refresh":
             continue
-        if kind == "redaction":
+        if kind in REDACTION_KINDS:
+            named: Iterable[UUID] = (
+                SetRedaction.read(fields).records
+                if kind == REDACTION
+                else map(UUID, fields["revisions"])
+            )
             await conn.executemany(
                 """
                 insert into redaction (record_id, revision_id) values ($1, $2)
                 on conflict do nothing
                 """,
-                [(entered.record.record_id, UUID(o)) for o in fields["revisions"]],
+                [(entered.record.record_id, one) for one in named],
             )
         elif kind == "checked":
             await conn.execute(

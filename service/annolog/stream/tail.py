@@ -13,6 +13,7 @@ from itertools import islice
 
 from annolog.domain.briefs import brief_of
 from annolog.domain.events import LoggedChange, change_event
+from annolog.domain.records import REDACTION_KINDS
 
 MAX_HELD = 10_000
 """Changes held at most."""
@@ -20,7 +21,6 @@ MAX_HELD = 10_000
 MAX_HELD_BYTES = 32_000_000
 """Bytes of them at most."""
 
-_REDACTION = "redaction"
 _SHARED = 1000
 """Pages remembered until the tail grows; readers mostly stand at the same place."""
 
@@ -196,7 +196,7 @@ class Tail:
         new = [Entry(change) for change in changes]
         if not new:
             return
-        if any(entry.kind == _REDACTION for entry in new):
+        if any(entry.kind in REDACTION_KINDS for entry in new):
             # What is held may have the words that are blank in the database by now.
             # These here were read after that.
             self.start(self.high)
