@@ -62,7 +62,9 @@ async def review(
     PREFIX + "/{annotation_id:uuid}/redact",
     summary="Blank words for good",
     description="For admins: text and links of the revisions named are blanked in "
-    "every row, view and export; the fact remains.",
+    "every row, view and export; the fact remains. Versions of data-ID sets that "
+    "copied them keep them until they are redacted, too: "
+    "`GET /data-id-sets/containing?annotation=` finds them.",
     status_code=201,
     **contract(
         takes=RedactionDraft,
