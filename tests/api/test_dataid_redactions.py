@@ -7,8 +7,9 @@ import asyncpg
 import httpx
 import pytest
 
-from annolog.actions import check, dataid_drift
+from annolog.actions import check, dataid_drift, receive
 from annolog.storage.database import snapshot
+from tests.support.histories import Step, history
 from tests.support.nights import held
 from tests.support.service import Service
 
@@ -262,6 +263,8 @@ async def test_a_rebuild_after_a_statement_was_redacted_says_why_it_differs(
     both = await annolog.get(f"{SETS}/containing", annotation=other["annotation_id"])
     assert len(both.json()["items"]) == 2
     assert (await annolog.get(f"{SETS}/containing")).status_code == 422
+    nobody = await annolog.get(f"{SETS}/containing", annotation=made["record_id"])
+    assert nobody.status_code == 404
     why = (await annolog.get(f"{SETS}/bad/versions/1/why")).json()
     assert (why["agrees"], why["redactions"]) == (False, [order["record_id"]])
     drift = (await annolog.get(f"{SETS}/bad/versions/1/drift")).json()
@@ -271,6 +274,23 @@ async def test_a_rebuild_after_a_statement_was_redacted_says_why_it_differs(
     assert why["agrees"]
     assert sorted(why["redactions"]) == sorted([order["record_id"], done["redaction"]])
     assert not (await annolog.get(f"{SETS}/bad/versions/1/drift")).json()["changed"]
+    await agrees(annolog)
+
+
+async def test_words_are_gone_before_the_rows_come_from_their_site(
+    annolog: Service,
+) -> None:
+    rows, version = history([Step("set", 0, 1, 3, 1)])
+    lane, work = annolog.runtime.lane, annolog.runtime.work
+    await receive.records(lane, work, [version])
+    named = await redact(annolog, "2", a_row(1))
+    assert (named.status_code, named.json()["code"]) == (404, "rows_not_here")
+    done = await redacted(annolog, "2")
+    await receive.records(lane, work, [rows])
+    found = await rows_of(annolog, "2")
+    assert [one["comment"] for one in found] == [None, None, None]
+    shown = (await annolog.get(f"{SETS}/bad/versions/2")).json()
+    assert shown["rows_redacted_by"] == done["redaction"]
     await agrees(annolog)
 
 

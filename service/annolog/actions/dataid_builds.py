@@ -26,7 +26,7 @@ from annolog.domain.dataids import MAX_ROWS, DataIdTable, Difference, difference
 from annolog.domain.errors import InvalidError, TooLargeError
 from annolog.domain.setrecords import table_of
 from annolog.domain.setredactions import blank_table
-from annolog.storage import changes, dataids, entries
+from annolog.storage import changes, dataid_redactions, dataids, entries
 from annolog.storage.database import Connection
 from annolog.storage.dataid_queries import Reader, more_time
 from annolog.storage.large import worked_out
@@ -162,7 +162,7 @@ async def told_apart(
         What the recipe gives. Where words were taken out of the version's rows, those
         of the same rows do not count: that they are gone is no news.
     """
-    orders = await dataids.redactions(conn, [list_id])
+    orders = await dataid_redactions.redactions(conn, [list_id])
     count = max(len(old.rows), len(new.rows))
     comparable = await worked_out(count, blank_table, new, orders) if orders else new
     return await worked_out(count, difference, old, comparable)

@@ -34,6 +34,7 @@ from annolog.domain.errors import ConflictError
 from annolog.domain.roles import Actor
 from annolog.domain.setrecords import member_key, set_name
 from annolog.runtime import Runtime
+from annolog.storage import dataid_redactions
 from annolog.storage import dataids as stored
 from annolog.storage.database import reading, snapshot
 from annolog.storage.large import worked_out
@@ -294,7 +295,7 @@ async def _redactions(
     whys = [why for many in outcome.built.whys.values() for why in many]
     annotations = {UUID(one) for why in whys for one in why.annotations}
     async with reading(runtime.reads) as conn:
-        return await stored.redactions_behind(
+        return await dataid_redactions.redactions_behind(
             conn,
             [version.record_id, version.list_id, *outcome.lists],
             sorted(annotations),

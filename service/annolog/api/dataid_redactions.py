@@ -19,6 +19,7 @@ from annolog.domain.ledger import Wants
 from annolog.domain.roles import Action, Actor
 from annolog.domain.setrecords import set_name
 from annolog.runtime import Runtime
+from annolog.storage import dataid_redactions
 from annolog.storage import dataids as stored
 from annolog.storage.database import snapshot
 from annolog.storage.large import worked_out
@@ -71,7 +72,9 @@ async def redact(
             found.row_count, actions.order_of, draft, found.fields, body
         )
         copies, complete = await actions.copies(conn, found.row, order)
-        sharing = await stored.sharing(conn, [found.list_id], limit=MAX_LISTED)
+        sharing = await dataid_redactions.sharing(
+            conn, [found.list_id], limit=MAX_LISTED
+        )
     written = None
     if not query.dry_run:
         asked = asked_of(request, actor, [found.key, draft.model_dump()])

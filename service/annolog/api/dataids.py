@@ -204,6 +204,9 @@ async def list_containing(
             rows = await stored.containing_targets_of(
                 conn, asked.annotation, limit=asked.limit
             )
+        if rows is None:
+            msg = f"there is no annotation {asked.annotation}"
+            raise NotFoundError(msg)
         items = [Version(one).shown() for one in rows]
         return json_answer({"annotation": asked.annotation, "items": items})
     key = await runtime.resolver.one(asked.key or "", runtime.instruments, "?key")

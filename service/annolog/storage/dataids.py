@@ -22,7 +22,6 @@ from annolog.domain.setrecords import (
     Released,
     member_keys,
 )
-from annolog.domain.setredactions import SetRedaction
 from annolog.storage.database import Connection
 from annolog.storage.large import worked_out
 
@@ -324,67 +323,6 @@ async def rows(conn: Connection, list_id: UUID) -> bytes | None:
     return found
 
 
-async def sharing(
-    conn: Connection, list_ids: Sequence[UUID], *, limit: int
-) -> list[tuple[str, UUID]]:
-    """List the versions of any set that hold these rows: keys and records, by key."""
-    found = await conn.fetch(
-        """
-        select subject, record_id from set_version where list_id = any($1)
-         order by subject, record_id limit $2
-        """,
-        list_ids,
-        limit,
-    )
-    return [(row["subject"], row["record_id"]) for row in found]
-
-
-async def redactions(conn: Connection, ids: Sequence[UUID]) -> list[SetRedaction]:
-    """Read what was taken out of records of sets: of versions, of lists of rows."""
-    found = await conn.fetch(
-        """
-        select r.body from record r
-         where r.kind = 'set_redaction' and r.record_id in (
-           select x.record_id from redaction x where x.revision_id = any($1))
-         order by r.record_id
-        """,
-        ids,
-    )
-    return [SetRedaction.read(msgspec.json.decode(row["body"])) for row in found]
-
-
-async def redactions_behind(
-    conn: Connection, ids: Sequence[UUID], annotations: Sequence[UUID], limit: int
-) -> list[UUID]:
-    """List the redactions of records of sets and of annotations, by id.
-
-    Parameters
-    ----------
-    conn
-        A connection.
-    ids
-        Records of versions and of rows.
-    annotations
-        Annotations, any revision of which may have been redacted.
-    limit
-        At most so many.
-    """
-    found = await conn.fetch(
-        """
-        select record_id from redaction where revision_id = any($1)
-        union
-        select x.record_id from revision v
-          join redaction x on x.revision_id = v.revision_id
-         where v.annotation_id = any($2)
-         order by record_id limit $3
-        """,
-        ids,
-        annotations,
-        limit,
-    )
-    return [row["record_id"] for row in found]
-
-
 class SetRow(NamedTuple):
     """A set in the list of sets.
 
@@ -489,7 +427,7 @@ async def containing(
 
 async def containing_targets_of(
     conn: Connection, annotation_id: UUID, *, limit: int = 1_000
-) -> list[VersionRow]:
+) -> list[VersionRow] | None:
     """List the versions that may have copied the words of an annotation.
 
     Parameters
@@ -503,10 +441,15 @@ async def containing_targets_of(
 
     Returns
     -------
-    list of VersionRow
+    list of VersionRow or None
         Versions said after it that have a row of a target for which it ever counted,
-        the newest change first.
+        the newest change first. None where there is no such annotation.
     """
+    begun: int | None = await conn.fetchval(
+        "select min(clock) from revision where annotation_id = $1", annotation_id
+    )
+    if begun is None:
+        return None
     found = await conn.fetch(
         f"""
         with lists as (
@@ -516,11 +459,11 @@ async def containing_targets_of(
             join set_member m on m.key = j.key
              where s.annotation_id = $1)
         select w.* from lists a
-         cross join lateral ({_VERSION} where v.list_id = a.list_id and v.clock > (
-           select min(clock) from revision where annotation_id = $1)) w
-         order by w.number desc limit $2
+         cross join lateral ({_VERSION} where v.list_id = a.list_id and v.clock > $2) w
+         order by w.number desc limit $3
         """,  # noqa: S608 - put together from constants
         annotation_id,
+        begun,
         limit,
     )
     return [VersionRow(*row) for row in found]
