@@ -74,7 +74,7 @@ async def test_a_redacted_word_that_is_still_there_is_found(database_url: str) -
 async def test_a_word_that_is_still_in_a_redacted_version_is_found(
     database_url: str,
 ) -> None:
-    rows = [{"instrument": "LSSTCam", "exposure": 1, "comment": "secret"}]
+    rows = [{"instrument": "LSSTCam", "exposure": 2026111900001, "comment": "secret"}]
     async with service(database_url) as annolog:
         await annolog.post("/data-id-sets/bad/versions", rows)
         connection = await asyncpg.connect(database_url)
@@ -82,7 +82,7 @@ async def test_a_word_that_is_still_in_a_redacted_version_is_found(
             "select body from record where kind = 'set_rows'"
         )
         path = "/data-id-sets/bad/versions/1/redact"
-        data_id = {"instrument": "LSSTCam", "exposure": 1}
+        data_id = {"instrument": "LSSTCam", "exposure": 2026111900001}
         draft = {"reason": "by mistake", "data_ids": [data_id]}
         done = await annolog.post(path, draft)
         async with snapshot(annolog.runtime.reads) as conn:

@@ -35,7 +35,11 @@ async def test_what_was_not_looked_through_is_said(
 ) -> None:
     for count in (1, 2, 3):
         rows = [
-            {"instrument": "LSSTCam", "exposure": number, "comment": "swordfish"}
+            {
+                "instrument": "LSSTCam",
+                "exposure": 2026111900000 + number,
+                "comment": "swordfish",
+            }
             for number in range(1, count + 1)
         ]
         assert (await annolog.post(SETS, rows)).is_success

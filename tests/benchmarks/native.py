@@ -165,7 +165,7 @@ def searches(messages: int) -> list[Call]:
         Call("a word of one text in 20", [_often("corrected")], 0.5),
         Call("a word of nearly half of all", [_often("shutter")], 0.5),
         Call("a phrase that one text has", [_phrase(n) for n in some], 0.5),
-        Call("a phrase of one text in 140", [_phrase(None)], 0.5),
+        Call("a phrase of one text in 140", [_often(_OFTEN, "phrase")], 0.5),
         Call("a substring, 7 nights", [_substring(spans.of(7)) for _ in _MANY], 0.5),
     ]
 
@@ -178,25 +178,26 @@ def _words(words: str) -> Asked:
     return _asked({"words": words, "limit": 50}, _page(test, 50), words)
 
 
-def _often(words: str) -> Asked:
+def _often(words: str, parameter: str = "words") -> Asked:
     """Ask for what many say: it is soon met on a walk from the newest.
 
     What this run says itself, which is newer, has other words.
     """
-    test = f"{_FOUND.format('websearch_to_tsquery')} and r.annotation_created_at < $2"
-    query = {"words": words, "created_to": _BEFORE.isoformat(), "limit": 50}
+    reader = {"words": "websearch_to_tsquery", "phrase": "phraseto_tsquery"}[parameter]
+    test = f"{_FOUND.format(reader)} and r.annotation_created_at < $2"
+    query = {parameter: words, "created_to": _BEFORE.isoformat(), "limit": 50}
     return _asked(query, _page(test, 50, gathered=False), words, _BEFORE)
 
 
 _BEFORE = datetime(2025, 7, 2, tzinfo=UTC)
 
 
-def _phrase(number: int | None) -> Asked:
-    if number is None:
-        words = "Corrected: Rings around stars"
-    else:
-        after = sources.PHRASES[(number + 1) % 7].split()
-        words = " ".join([f"OBS-{number}", *after[:3]])
+_OFTEN = "Corrected: Rings around stars"
+
+
+def _phrase(number: int) -> Asked:
+    after = sources.PHRASES[(number + 1) % 7].split()
+    words = " ".join([f"OBS-{number}", *after[:3]])
     test = _FOUND.format("phraseto_tsquery")
     return _asked({"phrase": words, "limit": 50}, _page(test, 50), words)
 

@@ -189,7 +189,7 @@ async def test_faults_of_a_list_are_told_with_their_lines(
 async def test_list_comes_from_standard_input_too(database_url: str) -> None:
     async with commanding(database_url) as run:
         words = ("upload", "bad", "-", "--format", "csv", "--instrument", "LSSTCam")
-        made = await run(*words, "--dry-run", sent="exposure\n1\n")
+        made = await run(*words, "--dry-run", sent="exposure\n2026111900001\n")
         assert "would be made, 1 added" in made.stdout
         assert (await run.json("list")) == []
 
