@@ -3,11 +3,12 @@
 import asyncio
 import json
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from annolog.domain.entries import SameAs
+from annolog.domain.entries import Policy, SameAs
 from annolog.domain.errors import MalformedError
 from annolog.domain.snapshots import (
     End,
@@ -16,8 +17,10 @@ from annolog.domain.snapshots import (
     Line,
     Other,
     SetVersion,
+    Stands,
     State,
     Statement,
+    Weighing,
     read,
 )
 from tests.support.service import Service, service
@@ -27,6 +30,7 @@ EXPOSURE = "exposure:LSSTCam/{}"
 FIRST, SECOND = EXPOSURE.format(2026111900001), EXPOSURE.format(2026111900002)
 LATER = EXPOSURE.format(2026112000001)
 DATASET = "dataset:019a5c00-0000-7000-8000-000000000001"
+CHIP = "record:detector/instrument=LSSTCam/detector={}"
 MANY = [EXPOSURE.format(2026111900000 + n) for n in range(1, 5000)]
 
 
@@ -238,3 +242,64 @@ async def test_versions_of_sets_come_where_they_are_asked_for(
 
 def sets(found: list[Line]) -> list[SetVersion]:
     return [one for one in found if isinstance(one, SetVersion)]
+
+
+def standing(found: list[Line]) -> list[Stands]:
+    return [one for one in found if isinstance(one, Stands)]
+
+
+async def test_what_stands_on_detectors_comes_with_its_time(database_url: str) -> None:
+    chip, twin = CHIP.format(94), CHIP.format(95)
+    begin, end = (f"2026-11-{day}T00:00:00.000000Z" for day in ("01", "30"))
+    async with service(database_url) as annolog:
+        said = await annolog.say(
+            chip, FIRST, flag="junk", tags=["glow"], observed_at={"begin": begin}
+        )
+        await annolog.say(FIRST, flag="good", by="alice")
+        (one,) = standing(await taken(annolog))
+        assert (one.keys, one.flag, one.tags) == ((chip,), "junk", ("glow",))
+        assert (one.voter, one.rank) == ("jdoe", "human")
+        assert str(one.vote_id) == said["revision_id"]
+        assert one.observed_begin is not None
+        assert one.observed_begin.isoformat() == "2026-11-01T00:00:00+00:00"
+        assert one.observed_end is None
+        assert standing(await taken(annolog, instrument="LATISS")) == []
+        # Who confirms it votes, for the same time; two detectors may be one.
+        await annolog.review(said, "confirm", by="bob", targets=[chip])
+        await annolog.set_entry(SameAs(key_a=chip, key_b=twin))
+        found = standing(await taken(annolog))
+        assert {one.voter for one in found} == {"jdoe", "bob"}
+        assert {one.keys for one in found} == {(chip, twin)}
+        assert len({one.observed_begin for one in found}) == 1
+        # It ends by an edit, and the vote is the same one.
+        before = head(await taken(annolog)).number
+        assert standing(await taken(annolog, after=before)) == []
+        said = await annolog.edit(said, observed_at={"begin": begin, "end": end})
+        found = standing(await taken(annolog, after=before))
+        assert found
+        assert {one.observed_end for one in found} == {
+            datetime(2026, 11, 30, tzinfo=UTC)
+        }
+        assert {o.vote_id for o in found} >= {one.vote_id}
+        before = head(await taken(annolog)).number
+        await annolog.retract(said)
+        found = await taken(annolog, after=before)
+        assert standing(found) == []
+        gone = [one.annotation_id for one in found if isinstance(one, Gone)]
+        assert [str(one) for one in gone] == [said["annotation_id"]]
+        assert standing(await taken(annolog)) == []
+
+
+async def test_the_entries_that_weigh_votes_come_with_it(database_url: str) -> None:
+    def entries(found: list[Line]) -> dict[tuple[str, str], Weighing]:
+        return {(e.kind, e.key): e for e in found if isinstance(e, Weighing)}
+
+    async with service(database_url) as annolog:
+        found = await taken(annolog)
+        known = entries(found)
+        assert ("flag", "junk") in known
+        assert {kind for kind, _ in known} == {"flag"}
+        await annolog.set_entry(Policy(instrument="LATISS", rule="latest"))
+        later = entries(await taken(annolog, after=head(found).number))
+        assert [one.fields["rule"] for one in later.values()] == ["latest"]
+        assert entries(await taken(annolog)) == known | later

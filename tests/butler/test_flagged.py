@@ -1,5 +1,6 @@
 """What rules ask a snapshot: the tables of a butler, and memory, answer the same."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -7,10 +8,14 @@ import pytest
 from annolog.butler import open_reader
 from annolog.butler.flagged import Flagged
 from annolog.domain.errors import AnnologError
+from annolog.domain.times import Span
 from tests.support.butlers import CAMERA
 from tests.support.tagged_butlers import HeldButler, InMemory, exported
 
 FIRST, SECOND = 2026011500001, 2026011500002
+DAY = Span(datetime(2026, 1, 15, tzinfo=UTC), datetime(2026, 1, 16, tzinfo=UTC))
+BEFORE = Span(datetime(2026, 1, 14, tzinfo=UTC), DAY.begin)
+AFTER = Span(DAY.end, datetime(2026, 1, 17, tzinfo=UTC))
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +35,7 @@ def in_memory(held: HeldButler) -> InMemory:
         exposures_by={"junk": {FIRST}, "questionable": {SECOND}, "donuts": {SECOND}},
         detectors_by={"junk": {(SECOND, 1)}},
         visits_by={"junk": {FIRST}},
+        lasting_by={"junk": {1: DAY}, "donuts": {2: Span(DAY.end, None)}},
         sets={"DRP1": [[row(FIRST)], [row(FIRST), row(SECOND)]]},
     )
 
@@ -68,6 +74,16 @@ def test_what_has_none_is_not_given(flagged: Flagged) -> None:
     assert flagged.exposures(CAMERA, []) == set()
     assert flagged.exposures("LATISS", ["junk"]) == set()
     assert flagged.datasets([]) == set()
+
+
+def test_what_is_said_of_a_detector_is_given_with_its_time(flagged: Flagged) -> None:
+    junk = flagged.lasting(CAMERA, ["junk"])
+    assert {detector: one.spans for detector, one in junk.items()} == {1: (DAY,)}
+    assert [junk[1].holds(one) for one in (BEFORE, DAY, AFTER)] == [False, True, False]
+    donuts = flagged.lasting(CAMERA, [], ["donuts"])
+    assert [donuts[2].holds(one) for one in (DAY, AFTER)] == [False, True]
+    assert flagged.lasting(CAMERA, ["good"]) == {}
+    assert flagged.lasting("LATISS", ["junk"]) == {}
 
 
 def test_a_snapshot_says_which_one_it_is(flagged: Flagged) -> None:

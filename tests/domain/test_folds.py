@@ -1,5 +1,6 @@
 """Snapshots put together from events, one event at a time."""
 
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +13,15 @@ from annolog.domain.events import (
     source_of,
 )
 from annolog.domain.folds import Fold
-from annolog.domain.snapshots import Gone, SnapshotFilter, State, Statement
+from annolog.domain.snapshots import (
+    Gone,
+    Line,
+    SnapshotFilter,
+    Stands,
+    State,
+    Statement,
+    Weighing,
+)
 from annolog.domain.states import TargetState
 
 KEY = "exposure:LSSTCam/2026111900001"
@@ -83,9 +92,14 @@ def fold(*events: Event, **asked: Any) -> Fold:  # noqa: ANN401 - fields of the 
     return one
 
 
+def statements(found: Fold) -> list[Line]:
+    """Give the whole, but for the entries that everybody has."""
+    return [one for one in found.whole() if not isinstance(one, Weighing)]
+
+
 def test_a_statement_counts_where_there_is_a_state() -> None:
     found = fold(change(1, after=revision()), state(1, flag="junk"))
-    told, said = found.whole()
+    told, said = statements(found)
     assert isinstance(told, State)
     assert (told.key, told.flag) == (KEY, "junk")
     assert isinstance(said, Statement)
@@ -102,7 +116,7 @@ def test_what_is_emptied_and_retracted_is_given_as_gone() -> None:
     told, said = found.changed()
     assert told == State(key=KEY, kind="", number=2, empty=True)
     assert said == Gone(UUID(ANNOTATION))
-    assert list(found.whole()) == []
+    assert statements(found) == []
 
 
 def test_filters_leave_out_states_and_what_counts_for_them_alone() -> None:
@@ -112,12 +126,12 @@ def test_filters_leave_out_states_and_what_counts_for_them_alone() -> None:
         state(1, OTHER, flag="junk"),
     ]
     for asked in ({"instrument": ("LSSTCam",)}, {"day_obs_max": 20261119}):
-        told, said = fold(*events, **asked).whole()
+        told, said = statements(fold(*events, **asked))
         assert isinstance(told, State)
         assert isinstance(said, Statement)
         assert told.key == KEY
         assert said.counted_for == (KEY,)
-    assert list(fold(*events, day_obs_min=20261121).whole()) == []
+    assert statements(fold(*events, day_obs_min=20261121)) == []
 
 
 def test_a_statement_waits_for_its_list_of_targets() -> None:
@@ -145,3 +159,44 @@ def test_states_that_are_told_anew_ask_for_the_whole() -> None:
     assert found.needs_whole
     assert not any(isinstance(one, State) for one in found.whole())
     assert not found.needs_whole
+
+
+def test_what_stands_on_a_detector_comes_with_its_time() -> None:
+    chip = "record:detector/instrument=LSSTCam/detector=94"
+    begin = "2026-11-01T00:00:00.000000Z"
+    record = revision(targets=[chip], observed_at={"begin": begin, "end": None})
+    told = TargetState(key=chip, kind="record", number=1, site_id="summit", notes=1)
+    found = fold(
+        change(1, after=record),
+        event(1, chip, told.model_dump(mode="json"), STATE_SCHEMA),
+    )
+    (stood,) = (one for one in found.whole() if isinstance(one, Stands))
+    assert (stood.keys, stood.flag, stood.vote_clock) == ((chip,), "junk", 1)
+    assert (stood.observed_begin, stood.observed_end) == (
+        datetime(2026, 11, 1, tzinfo=UTC),
+        None,
+    )
+    # It ends: the same statement with another time, and afterwards none.
+    first = revision()["revision_id"]
+    ended = {"begin": begin, "end": "2026-11-30T00:00:00.000000Z"}
+    edit = {"operation": "edit", "parent_id": first, "observed_at": ended}
+    found.take_change(change(2, after=revision(2, **record | edit)))
+    _, stood = found.changed()
+    assert isinstance(stood, Stands)
+    assert stood.observed_end == datetime(2026, 11, 30, tzinfo=UTC)
+    assert stood.vote_clock == 1
+    gone = {"operation": "retract", "parent_id": edit["parent_id"]}
+    found.take_change(change(3, after=revision(3, **record | gone)))
+    assert list(found.changed()) == [Gone(UUID(ANNOTATION))]
+
+
+def test_entries_that_weigh_votes_are_told_when_they_come() -> None:
+    found = fold()
+    shipped = {one.key: one for one in found.whole() if isinstance(one, Weighing)}
+    assert {"good", "questionable", "junk"} <= shipped.keys()
+    fields = {"instrument": None, "rule": "latest"}
+    said = {"kind": "policy", "key": "*", "clock": 9, "fields": fields}
+    found.take_change(change(4, "policy", said | {"record_id": ANNOTATION}))
+    assert found.has_changed()
+    assert list(found.changed()) == [Weighing("policy", "*", fields)]
+    assert not found.has_changed()

@@ -8,8 +8,16 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
-from annolog.domain.entries import SameAs
-from annolog.domain.snapshots import Line, SnapshotFilter, State, Statement, read
+from annolog.domain.entries import Alias, Policy, SameAs
+from annolog.domain.snapshots import (
+    Line,
+    SnapshotFilter,
+    Stands,
+    State,
+    Statement,
+    Weighing,
+    read,
+)
 from annolog.stream.folding import TopicsSource
 from annolog.stream.snapshots import Source
 from annolog.stream.topics import Access, Topics
@@ -17,6 +25,8 @@ from tests.support.relay import RelayProcess
 from tests.support.service import Service, service
 
 FIRST, SECOND, THIRD = (f"exposure:LSSTCam/202611190000{n}" for n in (1, 2, 3))
+
+CHIP, TWIN = (f"record:detector/instrument=LSSTCam/detector={n}" for n in (94, 95))
 
 
 def now() -> datetime:
@@ -36,7 +46,7 @@ def sorted_lines(lines: list[Line]) -> list[Line]:
         if isinstance(one, Statement):
             keys = tuple(sorted(one.counted_for))
             found.append(msgspec.structs.replace(one, counted_for=keys))
-        elif isinstance(one, State):
+        elif isinstance(one, State | Stands | Weighing):
             found.append(one)
     return sorted(found, key=repr)
 
@@ -86,6 +96,13 @@ async def test_the_topics_give_what_the_service_gives(
         gone = await annolog.say(THIRD, flag="junk")
         await annolog.retract(gone)
         await annolog.set_entry(SameAs(key_a=FIRST, key_b=many[0]))
+        await annolog.set_entry(Policy(instrument="LATISS", rule="latest"))
+        await annolog.set_entry(Alias(name="jd", leads_to="jdoe"))
+        since = {"begin": "2026-11-01T00:00:00Z"}
+        bad = await annolog.say(CHIP, FIRST, flag="junk", observed_at=since)
+        await annolog.review(bad, "confirm", by="bob")
+        await annolog.review(bad, "reject", by="alice")
+        await annolog.set_entry(SameAs(key_a=CHIP, key_b=TWIN))
         relay = make_relay()
         relay.start()
         relay.wait_for("goes on after")
@@ -97,10 +114,14 @@ async def test_the_topics_give_what_the_service_gives(
                 assert (first.site_id, first.number) == ("summit", number)
             assert of_topics(source) == wanted
             # And what changes later.
+            await annolog.set_entry(Policy(instrument=None, rule="latest"))
+            await annolog.edit(bad, observed_at=since | {"end": "2026-11-30T00:00:00Z"})
             await annolog.say(SECOND, tags=["donuts"])
             await annolog.retract(said)
             number = await head(annolog)
             found = until(source, number)
             states = {one.key: one for one in found if isinstance(one, State)}
             assert states[SECOND].tags == ("donuts",)
+            assert any(isinstance(one, Stands) and one.observed_end for one in found)
+            assert any(isinstance(one, Weighing) for one in found)
             assert of_topics(source) == await of_service(annolog)

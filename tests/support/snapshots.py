@@ -1,11 +1,22 @@
 """Lines of snapshots, made without a service."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from annolog.domain.snapshots import Gone, Head, Line, State, Statement
+from annolog.domain.inheritance import TIMED
+from annolog.domain.shipped import shipped_entries
+from annolog.domain.snapshots import (
+    Gone,
+    Head,
+    Line,
+    Stands,
+    State,
+    Statement,
+    Weighing,
+)
+from annolog.domain.times import Span
 
 SITE = "summit"
 LIFE = "0a1b2c3d"
@@ -50,12 +61,22 @@ def a_statement(
     )
 
 
+def weighed() -> list[Line]:
+    """Give the flags that annolog comes with, as entries."""
+    return [
+        Weighing(kind, key, fields)
+        for kind, key, fields in shipped_entries()
+        if kind == "flag"
+    ]
+
+
 @dataclass
 class Lines:
     """Statements and the states that they come to, where each target has one author."""
 
     number: int = 0
     said: dict[int, Statement] = field(default_factory=dict)
+    observed: dict[int, Span] = field(default_factory=dict)
 
     def say(
         self,
@@ -63,11 +84,15 @@ class Lines:
         flag: str | None = "junk",
         tags: Sequence[str] = (),
         text: str = "trailed",
+        author: str = "jdoe",
+        observed: Span | None = None,
     ) -> int:
         self.number += 1
         self.said[self.number] = a_statement(
-            self.number, *keys, flag=flag, tags=tags, text=text
+            self.number, *keys, flag=flag, tags=tags, text=text, author=author
         )
+        if observed is not None:
+            self.observed[self.number] = observed
         return self.number
 
     def retract(self, number: int) -> None:
@@ -80,7 +105,39 @@ class Lines:
 
     @property
     def lines(self) -> list[Line]:
-        return [*self.states().values(), *self.said.values()]
+        return [
+            *self.states().values(),
+            *self.said.values(),
+            *self.standings(self.said),
+            *weighed(),
+        ]
+
+    def standings(self, numbers: Iterable[int]) -> list[Line]:
+        """Give how some of the statements stand on detectors."""
+        found: list[Line] = []
+        for number in numbers:
+            one, time = self.said[number], self.observed.get(number)
+            found += [
+                Stands(
+                    (key,),
+                    one.annotation_id,
+                    one.annotation_id,
+                    one.revision_id,
+                    one.author,
+                    one.author,
+                    one.rank,
+                    one.revision_id,
+                    number,
+                    one.flag,
+                    None,
+                    one.tags,
+                    None if time is None else time.begin,
+                    None if time is None else time.end,
+                )
+                for key in one.counted_for
+                if key.startswith(TIMED)
+            ]
+        return found
 
     def states(self) -> dict[str, State]:
         found: dict[str, State] = {}
@@ -107,6 +164,8 @@ class Lines:
             for key in then
             if key not in now
         ]
-        changed += [one for n, one in self.said.items() if one != earlier.said.get(n)]
+        new = [n for n, one in self.said.items() if one != earlier.said.get(n)]
+        changed += [self.said[n] for n in new]
+        changed += self.standings(new)
         gone = [Gone(annotation(n)) for n in earlier.said if n not in self.said]
         return [*changed, *gone]

@@ -26,7 +26,12 @@ from lsst.daf.butler import (  # type: ignore[attr-defined] # its __all__ lacks 
 from annolog.butler.exporter import Exporter, Scope
 from annolog.butler.search import DataId
 from annolog.domain.errors import NotFoundError
+from annolog.domain.flags import Rank, Said
+from annolog.domain.history import Standing
+from annolog.domain.lasting import Lasting
 from annolog.domain.snapshots import SetVersion
+from annolog.domain.times import Span
+from annolog.domain.vocabulary import Vocabulary
 from tests.support.butlers import CAMERA, MadeButler
 from tests.support.snapshots import Lines
 
@@ -165,6 +170,8 @@ class InMemory:
         default_factory=dict
     )
     visits_by: Mapping[str, Collection[int]] = field(default_factory=dict)
+    lasting_by: Mapping[str, Mapping[int, Span]] = field(default_factory=dict)
+    """When it held of each detector as such."""
     sets: Mapping[str, Sequence[Sequence[dict[str, int | str]]]] = field(
         default_factory=dict
     )
@@ -194,6 +201,56 @@ class InMemory:
         here = instrument == self.instrument
         return _any(self.visits_by, flags, tags) if here else set()
 
+    def lasting(
+        self, instrument: str, flags: Collection[str], tags: Collection[str] = ()
+    ) -> Mapping[int, Lasting]:
+        lines = self.timed()
+        stood: dict[int, list[tuple[Standing, Span | None]]] = {}
+        for number, one in lines.said.items():
+            [key] = one.counted_for
+            stood.setdefault(int(key.rpartition("=")[2]), []).append(
+                (
+                    Standing(
+                        Said(
+                            one.annotation_id,
+                            one.annotation_id,
+                            one.revision_id,
+                            one.author,
+                            one.author,
+                            Rank.HUMAN,
+                            one.flag,
+                            one.revision_id,
+                            number,
+                            None,
+                        ),
+                        0,
+                        one.tags,
+                    ),
+                    lines.observed[number],
+                )
+            )
+        wanted = frozenset(flags), frozenset(tags)
+        known = Vocabulary.from_entries(())
+        found = {
+            detector: Lasting(tuple(some), *wanted, known, instrument)
+            for detector, some in stood.items()
+        }
+        here = instrument == self.instrument
+        return {d: one for d, one in found.items() if one.spans} if here else {}
+
+    def timed(self) -> Lines:
+        """Give what is said of detectors as such, one statement each."""
+        lines = Lines()
+        for word, spans in sorted(self.lasting_by.items()):
+            for detector, span in spans.items():
+                lines.say(
+                    f"record:detector/instrument={CAMERA}/detector={detector}",
+                    flag=word if word in FLAGS else None,
+                    tags=() if word in FLAGS else [word],
+                    observed=span,
+                )
+        return lines
+
     def members(
         self, name: str, version: int | None = None
     ) -> list[dict[str, int | str]]:
@@ -206,7 +263,7 @@ class InMemory:
 
 def exported(held: HeldButler, said: InMemory) -> None:
     """Put the same into the tables of a butler, one statement a word."""
-    lines = Lines()
+    lines = said.timed()
     for word in sorted(_words(said)):
         keys = [
             *(f"dataset:{one}" for one in said.datasets_by.get(word, ())),

@@ -22,10 +22,12 @@ from annolog.domain.snapshots import (
     Gone,
     Head,
     SnapshotFilter,
+    stands,
+    weighing,
     write,
 )
 from annolog.runtime import Runtime
-from annolog.storage import snapshots
+from annolog.storage import entries, snapshots
 from annolog.storage.database import Connection, snapshot
 
 MEDIA_TYPE = "application/x-ndjson"
@@ -43,6 +45,9 @@ PIECE = 64 * 1024
     " site, life of its database, change number and time; then come states"
     ' ("state"), with the keys that are `joined` to theirs; then the current revisions'
     ' of annotations that count ("statement"), with the keys they are `counted_for`;'
+    " then how statements, and reviews that confirm them, stand on detectors as such"
+    ' ("standing"), with the time that they are about: for an exposure those hold whose'
+    ' time overlaps its own; then the entries by which votes are weighed ("entry");'
     ' then versions of data-ID sets that are asked for ("set_version");'
     ' the last line ("end") says how many there were: without it something is missing.'
     " Pass over types that you do not know. With `after` only what changed since that"
@@ -111,6 +116,21 @@ async def _statements(
             yield write(Gone(row.annotation_id))
 
 
+async def _standings(
+    connection: Connection, asked: SnapshotFilter
+) -> AsyncGenerator[bytes, None]:
+    async for row in snapshots.standings(connection, asked):
+        yield write(stands(*row))
+
+
+async def _entries(
+    connection: Connection, asked: SnapshotFilter
+) -> AsyncGenerator[bytes, None]:
+    known = await entries.read(connection)
+    for one in weighing(known.vocabulary, asked.after):
+        yield write(one)
+
+
 class _Reason(msgspec.Struct):
     """What of a version's record a snapshot shows."""
 
@@ -154,7 +174,7 @@ async def _sets(
 Section = Callable[[Connection, SnapshotFilter], AsyncGenerator[bytes, None]]
 """One part of a snapshot: lines with their line breaks, read on the connection."""
 
-SECTIONS: tuple[Section, ...] = (_states, _statements, _sets)
+SECTIONS: tuple[Section, ...] = (_states, _statements, _standings, _entries, _sets)
 """The parts in their order. A further kind of line is a further function here."""
 
 

@@ -386,7 +386,11 @@ def _found_by(gathered: Gathered) -> dict[str, _FoundBy]:
     if annotations:
         by_annotation = _FoundBy("annotation_id", annotations, None)
         found[layout.STATEMENT] = by_annotation
+        found[layout.STANDING] = by_annotation
         found |= {layout.links(kind): by_annotation for kind in layout.KINDS}
+    if gathered.entries:
+        kinds: list[object] = list({kind for kind, _ in gathered.entries})
+        found[layout.ENTRY] = _FoundBy("kind", kinds, set(gathered.entries), 2)
     if gathered.sets:
         by_key = _FoundBy("set_key", list(gathered.sets), None)
         found |= {layout.SET_VERSION: by_key, layout.SET_MEMBER: by_key}

@@ -5,7 +5,6 @@ limits that a TAGGED collection has not, and beyond them it is refused with the 
 works instead.
 """
 
-from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -41,12 +40,16 @@ class Expression:
         Values of the names in it; empty if all stands in `where`.
     values
         How many ids it names.
+    lasting
+        Detectors that are flagged for a time: of these it names the exposures or visits
+        that are there now, and those that come later are not in it.
     """
 
     dataset_type: str
     where: str
     bind: Mapping[str, list[int]]
     values: int
+    lasting: tuple[int, ...] = ()
 
 
 def write(
@@ -135,7 +138,8 @@ def write(
         # The language has no word for what is never true; no exposure has this id.
         never = f"{_of(kind, reached)[0][0]} IN (-1)"
         where.append(f"({' OR '.join(terms)})" if terms else never)
-    return Expression(kind.name, " AND ".join(where), bind, values)
+    lasting = reached.lasting if "detector" in kind.dimensions.required else ()
+    return Expression(kind.name, " AND ".join(where), bind, values, lasting)
 
 
 def _own(repository: Repository, kind: DatasetType, reached: Reach) -> int:
@@ -159,14 +163,10 @@ def _terms(
         bind[name] = ids
         return f"{dimension} IN ({name})"
 
-    for dimension, ids, detectors in _of(kind, reached):
+    for dimension, ids, parts in _of(kind, reached):
         if ids:
             terms.append(among(dimension, f"flagged_{dimension}s", sorted(ids)))
-        parts: dict[int, list[int]] = defaultdict(list)
-        for one, detector in sorted(detectors):
-            if one not in ids:
-                parts[detector].append(one)
-        for detector, some in sorted(parts.items()):
+        for detector, some in parts.items():
             name = f"flagged_{dimension}s_{detector}"
             term = among(dimension, name, some)
             terms.append(f"detector = {detector} AND {term}")
@@ -175,23 +175,22 @@ def _terms(
 
 def _of(
     kind: DatasetType, reached: Reach
-) -> list[tuple[str, frozenset[int], frozenset[tuple[int, int]]]]:
-    parts = "detector" in kind.dimensions.required
-    nothing: frozenset[tuple[int, int]] = frozenset()
+) -> list[tuple[str, frozenset[int], Mapping[int, list[int]]]]:
+    has = kind.dimensions.required
     return [
-        (dimension, ids, detectors if parts else nothing)
-        for dimension, ids, detectors in (
-            ("exposure", reached.exposures, reached.detectors),
-            ("visit", reached.visits, reached.visit_detectors),
+        (
+            dimension,
+            reached.ids(dimension),
+            reached.parts(dimension) if "detector" in has else {},
         )
-        if dimension in kind.dimensions.required
+        for dimension in ("exposure", "visit")
+        if dimension in has
     ]
 
 
 def _count(kind: DatasetType, reached: Reach) -> int:
     return sum(
-        len(ids) + sum(one not in ids for one, _ in detectors)
-        for _, ids, detectors in _of(kind, reached)
+        len(ids) + sum(map(len, parts.values())) for _, ids, parts in _of(kind, reached)
     )
 
 

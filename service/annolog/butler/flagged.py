@@ -1,9 +1,11 @@
 """What rules ask a snapshot: what bears a flag or a tag, and what is in a set."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
+
+from annolog.domain.lasting import Lasting
 
 
 class Flagged(Protocol):
@@ -43,6 +45,11 @@ class Flagged(Protocol):
         self, instrument: str, flags: Collection[str], tags: Collection[str] = ()
     ) -> set[int]:
         """Give integer ids of visits."""
+
+    def lasting(
+        self, instrument: str, flags: Collection[str], tags: Collection[str] = ()
+    ) -> Mapping[int, Lasting]:
+        """Give detectors, by number, of which it was said for a time, or always."""
 
     def members(
         self, name: str, version: int | None = None

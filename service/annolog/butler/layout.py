@@ -103,6 +103,12 @@ SET_VERSION = PREFIX + "set_version"
 SET_MEMBER = PREFIX + "set_member"
 """Table of their rows, one a data ID."""
 
+STANDING = PREFIX + "standing"
+"""Table of what stands on detectors as such, with the time that it is about."""
+
+ENTRY = PREFIX + "entry"
+"""Table of the entries by which votes are weighed."""
+
 _DIGEST = Column("digest", "integer")
 _INSTRUMENT = Column("instrument", "text")
 _EXPOSURE = Column("exposure", "integer")
@@ -212,6 +218,34 @@ _STATEMENT = Layout(
     (("author",),),
 )
 
+_STANDINGS = (
+    Layout(
+        STANDING,
+        (_INSTRUMENT, Column("detector", "integer"), Column("source_id", "uuid")),
+        (
+            Column("annotation_id", "uuid"),
+            Column("revision_id", "uuid"),
+            Column("author", "text"),
+            Column("voter", "text"),
+            Column("author_rank", "text"),
+            Column("flag", "text", nullable=True),
+            Column("vote_id", "uuid"),
+            Column("vote_clock", "integer"),
+            Column("contested", "text", nullable=True),
+            Column("tags", "text"),
+            Column("observed_begin", "moment", nullable=True),
+            Column("observed_end", "moment", nullable=True),
+            _DIGEST,
+        ),
+        (("annotation_id",),),
+    ),
+    Layout(
+        ENTRY,
+        (Column("kind", "text"), Column("entry_key", "text")),
+        (Column("fields", "text"), _DIGEST),
+    ),
+)
+
 _SETS = (
     Layout(
         SET_VERSION,
@@ -241,6 +275,7 @@ LAYOUTS: Mapping[str, Layout] = MappingProxyType(
         for one in (
             _SNAPSHOT,
             _STATEMENT,
+            *_STANDINGS,
             *_SETS,
             *(layout for kind in KINDS for layout in _of_kind(kind)),
         )
@@ -311,4 +346,25 @@ def place_of(  # noqa: PLR0911 - one return a kind
             | GapTarget()
             | NightTarget()
         ):
+            return None
+
+
+def detector_of(key: str) -> tuple[str, int] | None:
+    """Give the instrument and number of a detector as such.
+
+    Parameters
+    ----------
+    key
+        Canonical key of a target.
+
+    Returns
+    -------
+    tuple or None
+        None for any other target.
+    """
+    match parse_key(key):
+        case RecordTarget("detector", data_id):
+            values = dict(data_id)
+            return str(values["instrument"]), int(values["detector"])
+        case _:
             return None

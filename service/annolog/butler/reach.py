@@ -5,6 +5,8 @@ a statement reaches
 
 - on an exposure: the datasets of that exposure and of its visits;
 - on a detector of an exposure: those of that detector, of the exposure or its visits;
+- on a detector as such, for a time or always: the same, for each exposure that the time
+  overlaps;
 - on a visit: the datasets of the visit and of its exposures, and of the other visits
   that these are in. One bad snap does not spoil its sister: what an exposure gives to
   its visit does not come down again.
@@ -21,9 +23,11 @@ from uuid import UUID
 from lsst.daf.butler import Butler, DatasetRef
 from lsst.utils.iteration import chunk_iterable
 
+from annolog.butler import during
 from annolog.butler.flagged import Flagged
 from annolog.butler.rules import FlaggedRule, UsableRule
 from annolog.butler.search import DataId
+from annolog.domain.lasting import Lasting
 
 IDS = 10_000
 """Ids in one question: PostgreSQL takes 65,535 parameters a statement."""
@@ -43,6 +47,9 @@ class Reach:
         A detector of an exposure, or of a visit: the exposure or visit first.
     others
         Values of other data IDs, by the names of their dimensions.
+    lasting
+        Numbers of the detectors of which it was said for a time: what there is now of
+        that time stands among the others, and more may come.
     """
 
     datasets: frozenset[UUID] = frozenset()
@@ -53,6 +60,7 @@ class Reach:
     others: Mapping[tuple[str, ...], frozenset[tuple[int | str, ...]]] = field(
         default_factory=dict
     )
+    lasting: tuple[int, ...] = ()
 
     def holds(self, ref: DatasetRef) -> bool:
         """Tell whether a dataset is reached.
@@ -86,7 +94,17 @@ class Reach:
         )
 
     def ids(self, dimension: str) -> frozenset[int]:
-        """Give all that could matter of one dimension, detectors' included.
+        """Give the exposures, or visits, that are reached as wholes.
+
+        Parameters
+        ----------
+        dimension
+            Either "exposure" or "visit".
+        """
+        return self.exposures if dimension == "exposure" else self.visits
+
+    def parts(self, dimension: str) -> Mapping[int, list[int]]:
+        """Give those of which single detectors are reached, and not the whole.
 
         Parameters
         ----------
@@ -95,13 +113,16 @@ class Reach:
 
         Returns
         -------
-        frozenset of int
-            Every dataset that is reached by its data ID has one of them, if its type
-            has the dimension.
+        mapping
+            Their ids, sorted, by the detector.
         """
-        if dimension == "exposure":
-            return self.exposures | {exposure for exposure, _ in self.detectors}
-        return self.visits | {visit for visit, _ in self.visit_detectors}
+        whole = self.ids(dimension)
+        parts = self.detectors if dimension == "exposure" else self.visit_detectors
+        found: dict[int, list[int]] = {}
+        for detector, one in sorted((detector, one) for one, detector in parts):
+            if one not in whole:
+                found.setdefault(detector, []).append(one)
+        return found
 
 
 def of(
@@ -137,10 +158,20 @@ def of(
     exposures = {one for (one,) in named.pop(("exposure",), ())}
     detectors = {(one, part) for part, one in named.pop(("detector", "exposure"), ())}
     visits = {one for (one,) in named.pop(("visit",), ())}
+    alone: set[tuple[int, int]] = set()
+    lasting: Mapping[int, Lasting] = {}
     if rule.inherited:
         exposures |= flagged.exposures(instrument, flags, tags)
         detectors |= flagged.detectors(instrument, flags, tags)
         visits |= flagged.visits(instrument, flags, tags)
+        lasting = flagged.lasting(instrument, flags, tags)
+    if lasting:
+        asked = (lasting, rule.nights)
+        detectors |= during.reached(butler, instrument, "exposure", *asked)
+        alone = during.reached(butler, instrument, "visit", *asked)
+        # What is known of a visit's exposures counts, its own time only else.
+        made = _defined(butler, instrument, "visit", {visit for visit, _ in alone})
+        alone = {one for one in alone if one[0] not in made}
     down = _defined(butler, instrument, "visit", visits)
     exposures |= {exposure for visit in visits for exposure in down[visit]}
     touched = exposures | {exposure for exposure, _ in detectors}
@@ -150,8 +181,11 @@ def of(
         frozenset(exposures),
         frozenset(visits | {visit for one in exposures for visit in up[one]}),
         frozenset(detectors),
-        frozenset((visit, part) for one, part in detectors for visit in up[one]),
+        frozenset(
+            alone | {(visit, part) for one, part in detectors for visit in up[one]}
+        ),
         {names: frozenset(values) for names, values in named.items()},
+        tuple(lasting),
     )
 
 

@@ -18,9 +18,10 @@ from uuid import UUID
 import msgspec
 from lsst.daf.butler import Butler
 
-from annolog.butler import layout
+from annolog.butler import layout, standings
 from annolog.butler.layout import LAYOUTS
 from annolog.butler.tables import NoTablesError, Tables, TablesError
+from annolog.domain.lasting import Lasting
 
 _STATE = ("flag", "disputed", "bots_differ", "notes", "number")
 _STATEMENT = LAYOUTS[layout.STATEMENT].names[:-1]
@@ -211,6 +212,28 @@ class Reader:
         """Give (exposure, detector) of an instrument with one of some flags or tags."""
         found = self._having("detector", flags, tags)
         return {(row[1], row[2]) for row in found if row[0] == instrument}
+
+    def lasting(
+        self, instrument: str, flags: Collection[str], tags: Collection[str] = ()
+    ) -> dict[int, Lasting]:
+        """Give the detectors that have one of some flags or tags at some time.
+
+        What is said of a detector as such, "bad since the 1st", holds for that detector
+        of every exposure that its time overlaps: `Lasting.holds` tells of which.
+
+        Parameters
+        ----------
+        instrument
+            The instrument.
+        flags, tags
+            Any of either is enough.
+
+        Returns
+        -------
+        dict
+            By the detector's number; without those that never have any.
+        """
+        return standings.lasting(self._tables, instrument, flags, tags)
 
     def _having(
         self, kind: str, flags: Collection[str], tags: Collection[str]

@@ -244,7 +244,7 @@ class Registry:
 
 def _reading(record: DimensionRecord, bands: Mapping[str, str | None]) -> Reading:
     fields = {name: _sound(value) for name, value in record.toDict().items()}
-    begin, end = _span(fields["timespan"])
+    begin, end = limits_of(fields["timespan"])
     exposure = RegistryExposure(
         instrument=fields["instrument"],
         exposure_id=fields["id"],
@@ -275,7 +275,19 @@ def _sound(value: Any) -> Any:  # noqa: ANN401 - whatever a record has
     return None if isinstance(value, float) and not isfinite(value) else value
 
 
-def _span(span: Timespan | None) -> tuple[datetime | None, datetime | None]:
+def limits_of(span: Timespan | None) -> tuple[datetime | None, datetime | None]:
+    """Give the begin and end of a timespan of the butler's.
+
+    Parameters
+    ----------
+    span
+        As a record has it; None or empty: not known.
+
+    Returns
+    -------
+    begin, end : datetime or None
+        Naive TAI, to the microsecond; None where it is open or not known.
+    """
     if span is None or span.isEmpty():
         return None, None
     limits = TimeConverter()

@@ -13,8 +13,16 @@ from uuid import UUID
 import msgspec
 
 from annolog.butler import layout
-from annolog.butler.layout import Place, place_of
-from annolog.domain.snapshots import Gone, Line, SetVersion, State, Statement
+from annolog.butler.layout import Place, detector_of, place_of
+from annolog.domain.snapshots import (
+    Gone,
+    Line,
+    SetVersion,
+    Stands,
+    State,
+    Statement,
+    Weighing,
+)
 
 EXAMPLES = 5
 """So many targets that wait are named for each reason."""
@@ -84,6 +92,12 @@ class Gathered:
         self.statements: dict[UUID, Statement | None] = {}
         """Statements by annotation; None for one that counts no more."""
 
+        self.standings: list[Stands] = []
+        """What stands on detectors, all of it of the annotations in `statements`."""
+
+        self.entries: dict[tuple[str, str], Weighing] = {}
+        """Entries by which votes are weighed, by kind and key."""
+
         self.sets: dict[str, SetVersion] = {}
         """Versions of data-ID sets by key."""
 
@@ -100,6 +114,10 @@ class Gathered:
                         self.states[key] = line
             case Statement():
                 self.statements[line.annotation_id] = line
+            case Stands():
+                self.standings.append(line)
+            case Weighing():
+                self.entries[line.kind, line.key] = line
             case SetVersion():
                 self.sets[line.key] = line
             case Gone():
@@ -121,6 +139,8 @@ class Gathered:
         for one in self.statements.values():
             if one is not None:
                 yield from one.counted_for
+        for stood in self.standings:
+            yield from stood.keys
 
     def places(self) -> set[Place]:
         """Give the places of all targets that are spoken of."""
@@ -171,12 +191,33 @@ def rows(gathered: Gathered, held: Mapping[Place, str | None]) -> Wanted:
     for annotation_id, statement in gathered.statements.items():
         if statement is not None and _link(tables, gathered, held, statement):
             tables[layout.STATEMENT][annotation_id,] = _statement_row(statement)
+    _enter_standings(tables, gathered, held)
+    _enter_sets(tables, gathered)
+    return Wanted(tables, waiting)
+
+
+def _enter_standings(
+    tables: Mapping[str, Rows], gathered: Gathered, held: Mapping[Place, str | None]
+) -> None:
+    """Enter what stands on detectors that are here, and how it is weighed."""
+    for stood in gathered.standings:
+        for key in stood.keys:
+            at = detector_of(key)
+            place = gathered.place(key)
+            if at is not None and place is not None and held[place] is None:
+                tables[layout.STANDING][*at, stood.source_id] = _standing_row(stood)
+    for entry in gathered.entries.values():
+        row = _sealed(_encode(entry.fields).decode())
+        tables[layout.ENTRY][entry.kind, entry.key] = row
+
+
+def _enter_sets(tables: Mapping[str, Rows], gathered: Gathered) -> None:
+    """Enter versions of sets with their rows."""
     for version in gathered.sets.values():
         tables[layout.SET_VERSION][version.key,] = _version_row(version)
         members = tables[layout.SET_MEMBER]
         for number, row in enumerate(version.rows):
             members[version.key, number] = _member_row(version, row)
-    return Wanted(tables, waiting)
 
 
 def _link(
@@ -215,6 +256,23 @@ def _statement_row(said: Statement) -> Key:
         # PostgreSQL has no room for it in a text.
         said.text.replace("\x00", ""),
         naive(said.created_at),
+    )
+
+
+def _standing_row(stood: Stands) -> Key:
+    return _sealed(
+        stood.annotation_id,
+        stood.revision_id,
+        stood.author,
+        stood.voter,
+        stood.rank,
+        stood.flag,
+        stood.vote_id,
+        stood.vote_clock,
+        stood.contested,
+        _encode(stood.tags).decode(),
+        None if stood.observed_begin is None else naive(stood.observed_begin),
+        None if stood.observed_end is None else naive(stood.observed_end),
     )
 
 

@@ -150,10 +150,19 @@ def _flagged(
 
 
 def _pieces(kind: DatasetType, reached: Reach, bounds: Bounds) -> Iterator[Bounds]:
+    has = kind.dimensions.required
     for dimension in ("exposure", "visit"):
-        if dimension in kind.dimensions.required:
-            for some in chunk_iterable(sorted(reached.ids(dimension)), reach.IDS):
-                yield bounds.also(f"{dimension} IN (ids)", {"ids": list(some)})
+        if dimension not in has:
+            continue
+        among = f"{dimension} IN (ids)"
+        for some in chunk_iterable(sorted(reached.ids(dimension)), reach.IDS):
+            yield bounds.also(among, {"ids": list(some)})
+        # By detector: one that was bad for months has that many of one, and not of all.
+        parts = reached.parts(dimension) if "detector" in has else {}
+        for detector, ids in parts.items():
+            for some in chunk_iterable(ids, reach.IDS):
+                where = f"detector = {detector} AND {among}"
+                yield bounds.also(where, {"ids": list(some)})
 
 
 def _of_set(

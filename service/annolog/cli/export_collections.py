@@ -133,6 +133,13 @@ def where(
     if written.bind:
         text += "\n" + json.dumps(written.bind)
     emit({**asdict(written), "snapshot": number}, text, as_json=as_json)
+    if written.lasting:
+        numbers = ", ".join(map(str, written.lasting))
+        click.echo(
+            f"detectors {numbers} are flagged for a time: an expression names the"
+            " exposures of that time that are here now, and none that come later",
+            err=True,
+        )
 
 
 def _read(file: Path, names: tuple[str, ...] | list[str]) -> Rules:

@@ -12,7 +12,7 @@ from uuid import UUID
 from annolog.domain.dataid_builds import Found, Why
 from annolog.domain.dataid_recipes import SetQuery
 from annolog.domain.history import Standing
-from annolog.domain.inheritance import Inherited, Relations, inherited
+from annolog.domain.inheritance import Inherited, Relations, holds, inherited
 from annolog.domain.ledger import State, state_of
 from annolog.domain.tags import expand_tag
 from annolog.domain.targets import (
@@ -246,12 +246,7 @@ class Judge:
                     continue
                 if not self._in_nights(exposure):
                     continue
-                holding = [
-                    s
-                    for s in one.stood
-                    if s.observed is None
-                    or (window is not None and window.overlaps(s.observed))
-                ]
+                holding = [s for s in one.stood if holds(s.observed, window)]
                 own = DetectorTarget(
                     target.instrument, target.exposure_id, detector
                 ).key

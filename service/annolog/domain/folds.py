@@ -14,10 +14,25 @@ from uuid import UUID
 import msgspec
 
 from annolog.domain import history
+from annolog.domain.entries import Entry
 from annolog.domain.events import Event
-from annolog.domain.history import Review, Version
+from annolog.domain.history import Review, Standings, Version
+from annolog.domain.inheritance import TIMED
 from annolog.domain.ledger import review_of, version_of
-from annolog.domain.snapshots import Gone, Line, SnapshotFilter, State, Statement
+from annolog.domain.records import ENTRY_KINDS, SWEEPING_KINDS
+from annolog.domain.shipped import shipped_entries
+from annolog.domain.snapshots import (
+    Gone,
+    Line,
+    SnapshotFilter,
+    Stands,
+    State,
+    Statement,
+    stands,
+    weighing,
+)
+from annolog.domain.times import Span, parse
+from annolog.domain.vocabulary import Vocabulary
 
 
 class _Place(msgspec.Struct):
@@ -54,6 +69,13 @@ class Fold:
         self._redacted: set[UUID] = set()
         self._joins: dict[str, tuple[int, bool]] = {}
         self._classes: dict[str, frozenset[str]] = {}
+        # Records of old may be gone from a topic; these flags are everybody's.
+        self._vocabulary = Vocabulary.from_entries(
+            Entry(kind, key, UUID(int=0), -1, -1, fields)
+            for kind, key, fields in shipped_entries()
+            if kind in SWEEPING_KINDS
+        )
+        self._changed_entries: set[tuple[str, str]] = set()
         self._changed_keys: set[str] = set()
         self._changed_ids: set[UUID] = set()
         self._missing: set[UUID] = set()
@@ -110,16 +132,22 @@ class Fold:
                 for revision in record["revisions"]:
                     self._redacted.add(UUID(revision))
                     self._changed_ids.add(UUID(record["annotation_id"]))
-            case "same_as":
-                holds = not record["fields"].get("revoked", False)
-                said = (int(record["clock"]), holds)
-                self._joins[record["key"]] = max(
-                    said, self._joins.get(record["key"], said)
-                )
-                self.needs_whole = True
-                self._join()
+            case _ if kind in ENTRY_KINDS:
+                self._take_entry(kind, record, event.number)
             case _:
                 pass
+
+    def _take_entry(self, kind: str, record: Mapping[str, Any], number: int) -> None:
+        key, clock, fields = record["key"], int(record["clock"]), record["fields"]
+        if kind == "same_as":
+            said = (clock, not fields.get("revoked", False))
+            self._joins[key] = max(said, self._joins.get(key, said))
+            self.needs_whole = True
+            self._join()
+        elif kind in SWEEPING_KINDS:
+            entry = Entry(kind, key, UUID(record["record_id"]), clock, number, fields)
+            self._vocabulary = self._vocabulary.with_entry(entry)
+            self._changed_entries.add((kind, key))
 
     def _take_statement(self, record: Mapping[str, Any]) -> None:
         list_id = record.get("list_id")
@@ -150,6 +178,7 @@ class Fold:
         """Give all lines; afterwards nothing has changed."""
         self._changed_keys.clear()
         self._changed_ids.clear()
+        self._changed_entries.clear()
         self.needs_whole = False
         for state in list(self._states.values()):
             yield self._joined(state)
@@ -157,10 +186,17 @@ class Fold:
             line = self._statement(annotation_id)
             if isinstance(line, Statement):
                 yield line
+            yield from self._standings(annotation_id)
+        yield from weighing(self._vocabulary)
 
     def has_changed(self) -> bool:
         """Tell whether there is anything to be given."""
-        return bool(self._changed_keys or self._changed_ids or self.needs_whole)
+        return bool(
+            self._changed_keys
+            or self._changed_ids
+            or self._changed_entries
+            or self.needs_whole
+        )
 
     def changed(self) -> Iterator[Line]:
         """Give what changed since lines were given last; afterwards nothing has."""
@@ -174,6 +210,11 @@ class Fold:
                 yield self._joined(state)
         for annotation_id in sorted(ids):
             yield self._statement(annotation_id)
+            yield from self._standings(annotation_id)
+        entries, self._changed_entries = self._changed_entries, set()
+        for line in weighing(self._vocabulary) if entries else ():
+            if (line.kind, line.key) in entries:
+                yield line
 
     def _joined(self, state: State) -> State:
         others = self._classes.get(state.key, frozenset()) - {state.key}
@@ -181,17 +222,28 @@ class Fold:
             return state
         return msgspec.structs.replace(state, joined=tuple(sorted(others)))
 
+    def _stood(self, annotation_id: UUID) -> tuple[_Known, Standings]:
+        known = self._known.get(annotation_id, _Known())
+        if annotation_id in self._missing:
+            return known, history.NONE
+        reviews = list(known.reviews.values())
+        return known, history.standings(list(known.versions.values()), reviews)
+
+    def _standings(self, annotation_id: UUID) -> Iterator[Stands]:
+        known, standings = self._stood(annotation_id)
+        for (_, key), standing in standings.items():
+            if key.startswith(TIMED) and self._has_state(key):
+                now = history.current(known.versions.values()).revision_id
+                observed = _observed(known.bodies[now])
+                yield stands(self._class(key), standing, observed)
+
     def _statement(self, annotation_id: UUID) -> Statement | Gone:
-        known = self._known.get(annotation_id)
-        if known is None or not known.versions or annotation_id in self._missing:
-            return Gone(annotation_id)
-        versions = list(known.versions.values())
-        standings = history.standings(versions, list(known.reviews.values()))
+        known, standings = self._stood(annotation_id)
         keys = [key for source, key in standings if source == annotation_id]
         keys = [key for key in keys if self._has_state(key)]
         if not keys:
             return Gone(annotation_id)
-        now = history.current(versions).revision_id
+        now = history.current(known.versions.values()).revision_id
         body = {
             **known.bodies[now],
             "type": "statement",
@@ -216,3 +268,10 @@ class Fold:
                 for key in union:
                     groups[key] = union
         self._classes = {key: frozenset(group) for key, group in groups.items()}
+
+
+def _observed(body: Mapping[str, Any]) -> Span | None:
+    """Give the time that a revision is about; None: no time given."""
+    said = body.get("observed_at") or {}
+    begin, end = (said.get(name) and parse(said[name]) for name in ("begin", "end"))
+    return None if begin is None and end is None else Span(begin, end)

@@ -14,9 +14,12 @@ datasets and their inputs become further steps of the same two sorts.
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
+from annolog.domain import nights
+from annolog.domain.errors import InvalidError
 from annolog.domain.instruments import Instruments
 from annolog.domain.targets import (
     DetectorTarget,
@@ -30,6 +33,55 @@ from annolog.domain.times import Span
 
 MAX_SOURCES = 10_000
 """Sources that one answer lists; more are cut and said to be."""
+
+TIMED = "record:detector/"
+"""What the keys of targets begin with whose statements hold for a time."""
+
+
+def holds(observed: Span | None, window: Span | None) -> bool:
+    """Tell whether what was said of a detector's record holds for one exposure.
+
+    Parameters
+    ----------
+    observed
+        The time that the statement is about, an open end allowed; None: no time
+        given, so that it holds always.
+    window
+        The time of the exposure, as `window_of` gives it; None: nobody knows it.
+    """
+    return observed is None or (window is not None and window.overlaps(observed))
+
+
+def window_of(
+    begin: datetime | None,
+    end: datetime | None,
+    lasts: timedelta | None,
+    day_obs: int | None,
+) -> Span | None:
+    """Give the time of an exposure; where nobody knows it, that of its night.
+
+    Parameters
+    ----------
+    begin, end
+        When it began and ended (aware); None where it is not known.
+    lasts
+        Its exposure time, for one whose end is not known.
+    day_obs
+        Its night.
+
+    Returns
+    -------
+    Span or None
+        None where nothing of all that is known.
+    """
+    if begin is not None:
+        if end is None and lasts is not None:
+            end = begin + lasts
+        return Span(begin, begin if end is None or end < begin else end)
+    try:
+        return nights.span_of(day_obs) if day_obs else None
+    except InvalidError:
+        return None
 
 
 class Direction(StrEnum):
@@ -90,9 +142,7 @@ class Inherited:
             The time that the statement is about, an open end allowed; None: no time
             given.
         """
-        if not self.timed or observed is None:
-            return True
-        return self.window is not None and self.window.overlaps(observed)
+        return not self.timed or holds(observed, self.window)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,15 +5,20 @@ nothing is missing. Between them each line has a `type`; readers pass over types
 they do not know, so that later versions may add some.
 """
 
+from collections.abc import Iterable
 from datetime import datetime
-from typing import TypeAlias
+from typing import Any, TypeAlias
 from uuid import UUID
 
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from annolog.domain.errors import MalformedError
+from annolog.domain.history import Standing
 from annolog.domain.queries import Day, Words
+from annolog.domain.records import SWEEPING_KINDS
+from annolog.domain.times import Span
+from annolog.domain.vocabulary import Vocabulary
 
 SCHEMA_VERSION = 1
 """Version of the lines. Within it members and types are only ever added."""
@@ -147,6 +152,58 @@ class Statement(msgspec.Struct, frozen=True, tag_field="type", tag="statement"):
     level: int = 20
 
 
+class Stands(msgspec.Struct, frozen=True, tag_field="type", tag="standing"):
+    """How a statement, or a review that confirms it, stands on a detector for a time.
+
+    What is said of a detector as such (`record:detector/...`) holds for that detector
+    of every exposure that its time overlaps, so what holds of an exposure is worked out
+    of those lines whose time does, with the entries that say how votes are weighed.
+
+    Attributes
+    ----------
+    keys
+        Keys of the target, and of those that are the same.
+    source_id, annotation_id, revision_id, author, voter, flag, vote_id, vote_clock
+        As in `annolog.domain.flags.Said`.
+    rank, contested
+        The same, as words.
+    tags
+        Tags that it says; none for a review.
+    observed_begin, observed_end
+        The time that it is about (UTC), from its begin to before its end: open where
+        one is None, always where both are.
+    """
+
+    keys: tuple[str, ...]
+    source_id: UUID
+    annotation_id: UUID
+    revision_id: UUID
+    author: str
+    voter: str
+    rank: str
+    vote_id: UUID
+    vote_clock: int
+    flag: str | None = None
+    contested: str | None = None
+    tags: tuple[str, ...] = ()
+    observed_begin: datetime | None = None
+    observed_end: datetime | None = None
+
+
+class Weighing(msgspec.Struct, frozen=True, tag_field="type", tag="entry"):
+    """An entry by which votes are weighed: a flag, a policy, an author's alias.
+
+    Attributes
+    ----------
+    kind, key, fields
+        As in `annolog.domain.entries.Entry`.
+    """
+
+    kind: str
+    key: str
+    fields: dict[str, Any]
+
+
 class SetVersion(msgspec.Struct, frozen=True, tag_field="type", tag="set_version"):
     """A version of a data-ID set, whole.
 
@@ -209,16 +266,80 @@ class Other(msgspec.Struct, frozen=True):
     type: str
 
 
-Line: TypeAlias = Head | State | Statement | SetVersion | Gone | End | Other
+Line: TypeAlias = (
+    Head | State | Statement | Stands | Weighing | SetVersion | Gone | End | Other
+)
 """Any line."""
 
 _write = msgspec.json.Encoder().encode
-_read = msgspec.json.Decoder(Head | State | Statement | SetVersion | Gone | End).decode
+_read = msgspec.json.Decoder(
+    Head | State | Statement | Stands | Weighing | SetVersion | Gone | End
+).decode
 _peek = msgspec.json.Decoder(Other).decode
-_KNOWN = frozenset({"snapshot", "state", "statement", "set_version", "gone", "end"})
+_KNOWN = frozenset(
+    {
+        "snapshot",
+        "state",
+        "statement",
+        "standing",
+        "entry",
+        "set_version",
+        "gone",
+        "end",
+    }
+)
 
 
-def write(line: Head | Gone | End) -> bytes:
+def stands(keys: Iterable[str], standing: Standing, observed: Span | None) -> Stands:
+    """Make the line of how something stands on a detector.
+
+    Parameters
+    ----------
+    keys
+        Keys of the target, and of those that are the same.
+    standing
+        How it stands.
+    observed
+        The time that it is about; None: no time given.
+    """
+    said = standing.said
+    return Stands(
+        tuple(sorted(keys)),
+        said.source_id,
+        said.annotation_id,
+        said.revision_id,
+        said.author,
+        said.voter,
+        said.rank.word,
+        said.vote_id,
+        said.vote_clock,
+        said.flag,
+        None if said.contested is None else said.contested.word,
+        standing.tags,
+        None if observed is None else observed.begin,
+        None if observed is None else observed.end,
+    )
+
+
+def weighing(vocabulary: Vocabulary, after: int | None = None) -> list[Weighing]:
+    """Make the lines of the entries by which votes are weighed.
+
+    Parameters
+    ----------
+    vocabulary
+        The entries that hold.
+    after
+        Only those that came after this change; None: all.
+    """
+    return [
+        Weighing(one.kind, one.key, dict(one.fields))
+        for kind in sorted(SWEEPING_KINDS)
+        for one in vocabulary.entries(kind)
+        if after is None or one.number > after
+    ]
+
+
+def write(line: Head | Stands | Weighing | Gone | End) -> bytes:
     """Write a line, with its line break."""
     return _write(line) + b"\n"
 

@@ -1,13 +1,11 @@
 """What lies around a target, and what is said of that: feeds `domain.inheritance`."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, NamedTuple
 
-from annolog.domain import nights
-from annolog.domain.errors import InvalidError
 from annolog.domain.history import Standing
-from annolog.domain.inheritance import Relations
+from annolog.domain.inheritance import Relations, window_of
 from annolog.domain.instruments import Instruments
 from annolog.domain.targets import (
     DetectorTarget,
@@ -117,16 +115,11 @@ def span_of(row: Mapping[str, Any] | None, day_obs: int | None) -> Span | None:
     day_obs
         Its night; None where that is not known either.
     """
-    begin: datetime | None = None if row is None else row["begin_at"]
-    if row is not None and begin is not None:
-        end: datetime | None = row["end_at"]
-        if end is None and row["exposure_time"] is not None:
-            end = begin + timedelta(milliseconds=row["exposure_time"])
-        return Span(begin, begin if end is None or end < begin else end)
-    try:
-        return nights.span_of(day_obs) if day_obs else None
-    except InvalidError:
-        return None
+    if row is None:
+        return window_of(None, None, None, day_obs)
+    shutter = row["exposure_time"]
+    lasts = None if shutter is None else timedelta(milliseconds=shutter)
+    return window_of(row["begin_at"], row["end_at"], lasts, day_obs)
 
 
 class Statement(NamedTuple):

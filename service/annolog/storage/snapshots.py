@@ -9,10 +9,13 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
+from annolog.domain.history import Standing
 from annolog.domain.records import SWEEPING_KINDS
 from annolog.domain.snapshots import SnapshotFilter
+from annolog.domain.times import Span
 from annolog.storage.conditions import fill
 from annolog.storage.database import Connection, one_row
+from annolog.storage.standings import standing
 from annolog.storage.state_lists import StateRow
 
 STATES_AT_ONCE = 500
@@ -157,6 +160,19 @@ where r.current_from is not null and r.current_to is null {counted}
 order by r.annotation_id
 """
 
+_STANDINGS = """
+select s.source_id, s.annotation_id, s.revision_id, s.author, s.voter, s.rank, s.flag,
+       s.vote_id, s.vote_clock, s.contested, s.ordinal, s.tags, r.observed_begin,
+       r.observed_end, array(
+         select j.key from target j where j.class_id = t.class_id order by j.target_id
+       ) as keys
+  from target t join said s on s.target_id = t.target_id and s.to_number is null
+  join revision r on r.annotation_id = s.annotation_id
+   and r.current_from is not null and r.current_to is null
+ where t.kind = 'record' and t.key like 'record:detector/%' and {place} {chosen}
+ order by s.annotation_id, s.source_id, t.target_id
+"""
+
 _SETS = """
 select v.subject, v.name, v.version, encode(v.digest, 'hex') as content, v.author,
        v.created_at, r.body, b.body as rows,
@@ -226,26 +242,28 @@ async def set_versions(
         yield VersionRow(*row)
 
 
-_TOUCHED = """(
-    select v.annotation_id, v.revision_id, v.current_from, v.current_to
-      from revision v where v.annotation_id in (
-        select s.annotation_id
-          from target_state r join target t on t.class_id = r.target_id
-          join said s on s.target_id = t.target_id and s.to_number is null
-         where r.number > $4
-        union
-        select n.annotation_id from revision n where n.number > $4
-        union
-        select w.annotation_id
-          from change c join review w on w.review_id = c.record_id
-         where c.number > $4
-        union
-        select n.annotation_id
-          from change c join redaction x on x.record_id = c.record_id
-          join revision n on n.revision_id = x.revision_id
-         where c.number > $4
-      )
+_TOUCHED_IDS = """(
+    select s.annotation_id
+      from target_state r join target t on t.class_id = r.target_id
+      join said s on s.target_id = t.target_id and s.to_number is null
+     where r.number > $4
+    union
+    select n.annotation_id from revision n where n.number > $4
+    union
+    select w.annotation_id
+      from change c join review w on w.review_id = c.record_id
+     where c.number > $4
+    union
+    select n.annotation_id
+      from change c join redaction x on x.record_id = c.record_id
+      join revision n on n.revision_id = x.revision_id
+     where c.number > $4
 )"""
+
+_TOUCHED = f"""(
+    select v.annotation_id, v.revision_id, v.current_from, v.current_to
+      from revision v where v.annotation_id in {_TOUCHED_IDS}
+)"""  # noqa: S608 - put together from constants
 
 
 async def statements(
@@ -278,6 +296,56 @@ async def statements(
         found = CountedRow(*row)
         if found.keys or changed:
             yield found
+
+
+class StandingRow(NamedTuple):
+    """How a statement, or a review that confirms it, stands on a detector.
+
+    Attributes
+    ----------
+    keys
+        Keys of the target, and of those that are the same.
+    standing
+        How it stands.
+    observed
+        The time that the statement is about; None: no time given.
+    """
+
+    keys: list[str]
+    standing: Standing
+    observed: Span | None
+
+
+async def standings(
+    connection: Connection, asked: SnapshotFilter
+) -> AsyncIterator[StandingRow]:
+    """Read what stands on detectors for a time, or all of annotations that changed.
+
+    Parameters
+    ----------
+    connection
+        One in a transaction.
+    asked
+        Which ones.
+
+    Yields
+    ------
+    StandingRow
+        With `after` those of annotations that `statements` gives.
+    """
+    changed = asked.after is not None
+    query = fill(
+        _STANDINGS,
+        place=fill(_PLACE, row="s"),
+        # As an array, so that these few decide in which order tables are read.
+        chosen=f"and s.annotation_id = any(array{_TOUCHED_IDS})"
+        if changed
+        else "and $4::bigint is null",
+    )
+    async for row in connection.cursor(query, *_bound(asked), prefetch=STATES_AT_ONCE):
+        begin, end = row["observed_begin"], row["observed_end"]
+        observed = None if begin is None and end is None else Span(begin, end)
+        yield StandingRow(row["keys"], standing(row), observed)
 
 
 def _bound(asked: SnapshotFilter) -> tuple[object, ...]:
