@@ -283,9 +283,9 @@ async def test_what_stands_on_detectors_comes_with_its_time(database_url: str) -
         assert {o.vote_id for o in found} >= {one.vote_id}
         before = head(await taken(annolog)).number
         await annolog.retract(said)
-        found = await taken(annolog, after=before)
-        assert standing(found) == []
-        gone = [one.annotation_id for one in found if isinstance(one, Gone)]
+        lines = await taken(annolog, after=before)
+        assert standing(lines) == []
+        gone = [one.annotation_id for one in lines if isinstance(one, Gone)]
         assert [str(one) for one in gone] == [said["annotation_id"]]
         assert standing(await taken(annolog)) == []
 

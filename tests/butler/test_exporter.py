@@ -16,6 +16,7 @@ from annolog.butler.layout import LAYOUTS
 from annolog.butler.reader import Reader, UnknownSetError
 from annolog.butler.tables import Tables, TablesError
 from annolog.domain.snapshots import Line, SetVersion
+from annolog.domain.times import Span
 from tests.support.butlers import CAMERA, MadeButler
 from tests.support.snapshots import TAKEN, Lines, a_head
 
@@ -32,6 +33,9 @@ def detector(number: int, chip: int) -> str:
 
 def visit(number: int) -> str:
     return f"record:visit/instrument={CAMERA}/visit={2026011500000 + number}"
+
+
+CHIP = f"record:detector/instrument={CAMERA}/detector=1"
 
 
 def exporter(made: MadeButler, scope: Scope | None = None) -> Exporter:
@@ -194,10 +198,13 @@ def test_what_changed_leads_to_where_the_whole_does(
 ) -> None:
     lines = Lines()
     lines.say(exposure(1), exposure(2), f"dataset:{raws[0]}", tags=["vignetting"])
-    gone = lines.say(exposure(2), exposure(3), visit(1), tags=["donuts"])
+    gone = lines.say(exposure(2), exposure(3), visit(1), CHIP, tags=["donuts"])
+    bad = lines.say(CHIP, exposure(5), observed=Span(TAKEN, None))
     export(night, lines)
     earlier = copy.deepcopy(lines)
     lines.retract(gone)
+    lines.retract(bad)
+    lines.say(CHIP, observed=Span(None, TAKEN))
     lines.say(detector(1, 1), exposure(1), flag="questionable")
     changes: list[Line] = lines.since(earlier)
     head = a_head(lines.number, after=earlier.number)

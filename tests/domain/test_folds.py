@@ -181,10 +181,10 @@ def test_what_stands_on_a_detector_comes_with_its_time() -> None:
     ended = {"begin": begin, "end": "2026-11-30T00:00:00.000000Z"}
     edit = {"operation": "edit", "parent_id": first, "observed_at": ended}
     found.take_change(change(2, after=revision(2, **record | edit)))
-    _, stood = found.changed()
-    assert isinstance(stood, Stands)
-    assert stood.observed_end == datetime(2026, 11, 30, tzinfo=UTC)
-    assert stood.vote_clock == 1
+    _, later = found.changed()
+    assert isinstance(later, Stands)
+    assert later.observed_end == datetime(2026, 11, 30, tzinfo=UTC)
+    assert later.vote_clock == 1
     gone = {"operation": "retract", "parent_id": edit["parent_id"]}
     found.take_change(change(3, after=revision(3, **record | gone)))
     assert list(found.changed()) == [Gone(UUID(ANNOTATION))]

@@ -5,7 +5,7 @@ as when exposures are brought, so that both find the same.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from astropy.time import Time
 from lsst.daf.butler import Butler, DimensionRecord, Timespan
@@ -20,13 +20,16 @@ from annolog.domain.times import Span
 _MARGIN = timedelta(seconds=1)
 """By which more is asked for than is needed: what is found is looked at again."""
 
+_FIRST, _LAST = datetime(1971, 1, 1, tzinfo=UTC), datetime(2099, 1, 1, tzinfo=UTC)
+# The butler has no times before 1970 and after 2100.
+
 
 def reached(
     butler: Butler,
     instrument: str,
     dimension: str,
     lasting: Mapping[int, Lasting],
-    nights: Nights | None,
+    nights: Nights | None = None,
 ) -> set[tuple[int, int]]:
     """Find the exposures, or visits, for which something holds of a detector.
 
@@ -54,9 +57,9 @@ def reached(
     return {
         (record.id, detector)
         for record in _records(butler, instrument, dimension, whole, nights)
-        for window in (window(record),)
+        for taken in (window(record),)
         for detector, one in lasting.items()
-        if one.holds(window)
+        if one.holds(taken)
     }
 
 
@@ -107,11 +110,12 @@ def _bounds(dimension: str, nights: Nights | None) -> Iterable[str]:
 
 
 def _timespan(span: Span) -> Timespan:
+    begin, end = span.begin, span.end
     return Timespan(
-        None if span.begin is None else _time(span.begin - _MARGIN),
-        None if span.end is None else _time(span.end + _MARGIN),
+        None if begin is None or begin < _FIRST else _time(min(begin, _LAST) - _MARGIN),
+        None if end is None or end > _LAST else _time(max(end, _FIRST) + _MARGIN),
     )
 
 
 def _time(moment: datetime) -> Time:
-    return Time(moment, scale="utc").tai
+    return Time(tai.from_utc(moment), scale="tai")

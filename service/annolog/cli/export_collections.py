@@ -136,8 +136,8 @@ def where(
     if written.lasting:
         numbers = ", ".join(map(str, written.lasting))
         click.echo(
-            f"detectors {numbers} are flagged for a time: an expression names the"
-            " exposures of that time that are here now, and none that come later",
+            f"flagged for a time: detector {numbers}; the expression names what was"
+            " taken in that time and is here now, and nothing that comes later",
             err=True,
         )
 
