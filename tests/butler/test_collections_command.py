@@ -171,6 +171,7 @@ def test_a_rule_is_written_as_an_expression(run: Run, held: HeldButler) -> None:
         "where": where,
         "bind": json.loads(bind),
         "values": 2,
+        "lasting": [],
         "snapshot": 1,
     }
     refused = run("where", "--rule", "usable", "--dataset-type", "post_isr")

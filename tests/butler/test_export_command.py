@@ -4,6 +4,7 @@ import json
 import signal
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from click.testing import CliRunner
 
 from annolog.butler import open_reader
 from annolog.cli.main import main
+from annolog.domain.times import Span
 from tests.support.butlers import CAMERA, MadeButler
 from tests.support.marked import Marked
 from tests.support.relay import RelayProcess
@@ -33,6 +35,15 @@ def night(fresh: MadeButler) -> MadeButler:
 
 def exposure(number: int) -> str:
     return f"exposure:{CAMERA}/{2026011500000 + number}"
+
+
+CHIP = f"record:detector/instrument={CAMERA}/detector=1"
+
+
+def lasting(made: MadeButler, word: str) -> set[Span]:
+    """Give when detector 1 has a flag or a tag."""
+    found = open_reader(made.butler).lasting(CAMERA, [word], [word])
+    return {span for one in found.values() for span in one.spans}
 
 
 def say(served: ServiceProcess, *keys: str, **content: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
@@ -158,14 +169,24 @@ def test_the_topics_lead_to_the_same(
         relay.start()
         relay.wait_for("goes on after")
         say(served, exposure(1), flag="junk", text="dome")
+        since = {"begin": "2026-01-15T00:00:00Z"}
+        say(served, CHIP, flag="junk", observed_at=since)
         arguments = ("export", "butler", "--repo", night.uri, "--from", "kafka")
         follower = Marked(
             ("-m", "annolog.cli", *arguments, "--follow"), tmp_path, settings
         )
         try:
             eventually(lambda: "rows added" in follower.told(), follower.told)
+            until = {"end": "2026-01-14T00:00:00Z"}
+            say(served, CHIP, tags=["glow"], observed_at=until)
             say(served, exposure(2), flag="junk", tags=["donuts"])
             eventually(lambda: junk(night) == {1, 2}, follower.told)
+            assert lasting(night, "junk") == {
+                Span(datetime(2026, 1, 15, tzinfo=UTC), None)
+            }
+            assert lasting(night, "glow") == {
+                Span(None, datetime(2026, 1, 14, tzinfo=UTC))
+            }
             assert follower.end(signal.SIGTERM) == 0, follower.told()
         finally:
             follower.close()

@@ -165,8 +165,8 @@ def _become_version(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     }
     monkeypatch.setattr(layout, "VERSION", number)
     monkeypatch.setattr(layout, "PREFIX", prefix)
-    monkeypatch.setattr(layout, "SNAPSHOT", prefix + "snapshot")
-    monkeypatch.setattr(layout, "STATEMENT", prefix + "statement")
+    for name in ("snapshot", "statement", "standing", "entry"):
+        monkeypatch.setattr(layout, name.upper(), prefix + name)
     monkeypatch.setattr(layout, "LAYOUTS", renamed)
     for module in ("exporter", "reader"):
         monkeypatch.setattr(f"annolog.butler.{module}.LAYOUTS", renamed)

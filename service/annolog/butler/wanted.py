@@ -34,6 +34,8 @@ Rows = dict[Key, Key]
 """Rows of one table: the values of the other columns by those of the key."""
 
 _encode = msgspec.json.Encoder().encode
+# The service and the topics give the members of an object in orders of their own.
+_encode_sorted = msgspec.json.Encoder(order="deterministic").encode
 
 
 @dataclass(slots=True)
@@ -207,8 +209,8 @@ def _enter_standings(
             if at is not None and place is not None and held[place] is None:
                 tables[layout.STANDING][*at, stood.source_id] = _standing_row(stood)
     for entry in gathered.entries.values():
-        row = _sealed(_encode(entry.fields).decode())
-        tables[layout.ENTRY][entry.kind, entry.key] = row
+        fields = _encode_sorted(entry.fields).decode()
+        tables[layout.ENTRY][entry.kind, entry.key] = _sealed(fields)
 
 
 def _enter_sets(tables: Mapping[str, Rows], gathered: Gathered) -> None:
