@@ -238,6 +238,13 @@ async def test_versions_of_sets_come_where_they_are_asked_for(
         assert released.labels == ("DRP1",)
         assert (await annolog.post("/data-id-sets/bad/build", body)).is_success
         assert [one.version for one in sets(await taken(annolog, sets="*"))] == [1, 2]
+        before = head(await taken(annolog)).number
+        path = "/data-id-sets/bad/versions/1/redact"
+        done = await annolog.post(path, {"reason": "a password"}, by="carla")
+        assert done.status_code == 201
+        (blank,) = sets(await taken(annolog, sets="*", after=before))
+        assert (blank.version, blank.reason, blank.content) == (1, "", first.content)
+        assert {row[-1] for row in blank.rows} == {None}
 
 
 def sets(found: list[Line]) -> list[SetVersion]:

@@ -269,6 +269,11 @@ def test_versions_of_sets_come_with_their_rows(night: MadeButler) -> None:
     assert done.added == {"set_version": 1, "set_member": 2}
     assert done.changed == {"set_version": 1}
     assert len(found.members("drp1")) == 2
+    bare = msgspec.structs.replace(
+        third, rows=tuple((*row[:-1], None) for row in third.rows)
+    )
+    done = exporter(night).export(head, [bare])
+    assert (done.changed, done.added) == ({"set_member": 2}, {})
     twin = msgspec.structs.replace(third, key="set:drp1@3-FFFFFFFF")
     exporter(night).export(head, [twin])
     with pytest.raises(UnknownSetError, match="is several"):

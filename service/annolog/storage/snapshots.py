@@ -185,7 +185,10 @@ select v.subject, v.name, v.version, encode(v.digest, 'hex') as content, v.autho
  where ('*' = any($1::text[]) or v.name = any($1))
    and ($2::bigint is null or v.number > $2 or exists (
          select from set_release n
-          where n.name = v.name and n.subject = v.subject and n.number > $2))
+          where n.name = v.name and n.subject = v.subject and n.number > $2)
+       or exists (
+         select from redaction x join change c on c.record_id = x.record_id
+          where x.revision_id in (v.record_id, v.list_id) and c.number > $2))
  order by v.name, v.version, v.record_id
 """
 
