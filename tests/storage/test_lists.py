@@ -317,6 +317,7 @@ async def test_candidates_that_take_too_long_to_count_end_the_page_and_not_the_r
     ]
     monkeypatch.setattr(paging, "SHORT_WALK", 3)
     monkeypatch.setattr(paging, "LONG_WALK", 4)
+    monkeypatch.setattr(paging, "GLANCE", 0.01)
     monkeypatch.setattr(paging, "PATIENCE", 0.01)
     slow = "select count(*) from (select pg_sleep(10) {source} limit {limit}) few"
     monkeypatch.setattr(paging, "_PROBE", slow)

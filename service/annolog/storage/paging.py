@@ -27,8 +27,10 @@ MANY = 50_000
 """Candidates up to which they are gathered when a walk found too little."""
 MOST = 500_000
 """Candidates up to which they are gathered when walks found nothing (some seconds)."""
+GLANCE = 0.2
+"""Seconds after which candidates are taken for more than `FEW`."""
 PATIENCE = 1.0
-"""Seconds after which candidates that an index names are taken for too many.
+"""Seconds after which candidates are taken for more than can be gathered at all.
 
 Whether words stand next to each other is in the text alone, so each text that has all
 words of a phrase is read before one of them counts.
@@ -229,15 +231,16 @@ class Search(ABC, Generic[RowT, FilterT]):
     async def at_most(self, most: int, source: str, bind: Binds) -> bool:
         """Say whether a source (from `from` on) has at most so many rows.
 
-        One that cannot be counted within `PATIENCE` has more.
+        One that cannot be counted in time (`GLANCE`, `PATIENCE`) has more.
         """
+        patience = GLANCE if most <= FEW else PATIENCE
         query = fill(_PROBE, source=source, limit=bind(most + 1, "int"))
         try:
             count = await self.connection.fetchval(
-                query, *bind.values, timeout=PATIENCE
+                query, *bind.values, timeout=patience
             )
         except TimeoutError:
-            self.too_many = True
+            self.too_many = most > FEW
             return False
         return bool(count <= most)
 
