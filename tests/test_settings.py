@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from annolog.domain import calls
 from annolog.settings import Settings, SettingsError, is_loopback, load
 
 EXAMPLES = {
@@ -98,6 +99,14 @@ def test_a_wrong_value_is_one_line_that_says_what_would_be_right(
     assert line.startswith(f"ANNOLOG_{name}: {value!r} is not right; it should be")
     assert hint in line
     assert "\n" not in line
+
+
+def test_variables_of_callers_are_passed_over() -> None:
+    variables = dict.fromkeys(calls.VARIABLES, "said")
+    assert load(variables) == load({})
+    assert "ANNOLOG_URL" in variables
+    (line,) = faults(URI="http://annolog")
+    assert line.startswith("ANNOLOG_URI: there is no such setting")
 
 
 def test_an_unknown_name_is_refused_with_the_nearest() -> None:

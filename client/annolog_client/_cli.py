@@ -6,6 +6,7 @@ like the program of that name: 0 the same, 1 changed, 2 it could not be told.
 
 import click
 
+from annolog.domain import calls
 from annolog_client import __version__
 from annolog_client._dataidset import dataidset
 from annolog_client._terminal import Place
@@ -15,23 +16,23 @@ def _url(_context: click.Context, _option: click.Parameter, value: str) -> str:
     if not value.startswith(("http://", "https://")):
         reason = f"{value!r} is no address like https://annolog.example.org"
         raise click.BadParameter(reason)
-    return value.rstrip("/")
+    return calls.service_address(value)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="annolog")
 @click.option(
     "--url",
-    envvar="ANNOLOG_URL",
+    envvar=calls.URL,
     default="http://127.0.0.1:8080",
     show_default=True,
     show_envvar=True,
     callback=_url,
-    help="The service.",
+    help="Where the service is, as https://annolog.example.org.",
 )
 @click.option(
     "--user",
-    envvar="ANNOLOG_USER",
+    envvar=calls.USER,
     show_envvar=True,
     help="Who calls, where no token says so; or for whom a delegate's token calls.",
 )
@@ -43,6 +44,9 @@ def main(  # numpydoc ignore=PR01
 
     A token is taken from the variable ANNOLOG_TOKEN, never from an option, which others
     on the machine could see.
+
+    Commands end with 0 if it is done, with 1 if it could not be done (standard error
+    says why), and with 2 if they were used wrongly. `diff` has codes of its own.
     """
     context.obj = Place(url, user)
 

@@ -7,11 +7,9 @@ from typing import Any, Self
 
 import httpx
 
+from annolog.domain.calls import V1
 from annolog.domain.errors import UnavailableError
 from annolog_client._errors import error_of
-
-V1 = "/annolog/v1"
-"""Where the native API lives."""
 
 TIMEOUT = 120.0
 """Seconds that an answer may take; large lists are sorted and compared in that time."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import click
 
+from annolog.domain import calls
 from annolog.domain.errors import AnnologError
 from annolog_client import __version__
 from annolog_client._connection import Connection
@@ -38,7 +39,7 @@ class Place:
 
     def open(self) -> Connection:
         """Open a connection, with the token of the environment if there is one."""
-        token = os.environ.get("ANNOLOG_TOKEN")
+        token = os.environ.get(calls.TOKEN)
         agent = f"annolog/{__version__}"
         return Connection(self.url, token=token, user=self.user, agent=agent)
 

@@ -3,7 +3,8 @@
 Every setting is a variable `ANNOLOG_<NAME>`. A file named by `ANNOLOG_CONFIG` (TOML,
 the names in lower case without the prefix) may hold the same; a variable wins over
 the file. What is wrong is said at start, one line a setting, and nothing is guessed:
-an unknown name is refused with the nearest known one.
+an unknown name is refused with the nearest known one. The variables of callers, which
+have the same beginning, are passed over.
 
 Only `runtime` and `cli` read settings; everything else receives values.
 """
@@ -21,6 +22,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from annolog.domain import calls
 from annolog.domain.errors import InvalidError, Problem
 
 PREFIX = "ANNOLOG_"
@@ -316,7 +318,7 @@ def load(
         _read_secrets(values, problems)
     said: dict[str, Any] = {}
     for name in sorted(variables):
-        if not name.startswith(PREFIX) or name == CONFIG:
+        if not name.startswith(PREFIX) or name in {CONFIG, *calls.VARIABLES}:
             continue
         if name in known:
             said[known[name]] = variables[name]

@@ -19,6 +19,7 @@ from annolog.butler.registries import require_library
 from annolog.cli import brokers
 from annolog.cli.following import Follower
 from annolog.cli.main import WrongUseError, emit, json_option
+from annolog.domain.calls import service_address
 from annolog.domain.snapshots import SnapshotFilter
 from annolog.runtime import now
 from annolog.stream.snapshots import ServiceSource, Source
@@ -190,7 +191,7 @@ def _opened(
         if not words:
             raise WrongUseError(f"annologd: {token_file} holds no token")
         headers = {"Authorization": f"Bearer {words[0]}"}
-    with httpx.Client(base_url=source, headers=headers) as http:
+    with httpx.Client(base_url=service_address(source), headers=headers) as http:
         yield ServiceSource(http, query)
 
 
