@@ -6,7 +6,8 @@
 # Run it in a clone of the repository that keeps the list. ANNOLOG_URL and ANNOLOG_TOKEN
 # say where annolog is and who calls. MAIN is the branch that holds the list (main).
 # PROPOSE is your forge's command that opens a pull request; it gets the branch's name.
-# Nothing is committed, pushed or proposed on a night on which the list stays the same.
+# Nothing is committed, pushed or proposed on a night on which the list stays the same. A
+# proposal that is outdated by then is taken back: its branch is deleted, which closes it.
 set -euo pipefail
 
 set_name=$1
@@ -24,6 +25,11 @@ told=$(annolog dataidset download "$set_name" -o "$file")
 git add -- "$file"
 if git diff --cached --quiet; then
     echo "$set_name: the list in git is up to date"
+    if git rev-parse --quiet --verify "refs/remotes/origin/$branch" >/dev/null; then
+        # Merged later, it would bring back what was undone since.
+        git push --quiet origin --delete "$branch"
+        echo "$set_name: deleted the branch $branch, which is merged or outdated"
+    fi
     exit 0
 fi
 git commit --quiet --message "Update ${file##*/}" --message "$told"

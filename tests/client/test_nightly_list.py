@@ -78,6 +78,10 @@ class Repository:
         """Let the job run; give what it said."""
         return await asyncio.to_thread(self._run, JOB, "bad", "bad.ecsv", at=self.home)
 
+    def proposed_branch(self) -> str:
+        """Tell where the branch to merge is; nothing where there is none."""
+        return self.git("ls-remote", "origin", "annolog/bad")
+
     def proposals(self) -> int:
         if not self.proposed.exists():
             return 0
@@ -120,3 +124,41 @@ async def test_job_proposes_just_what_changed_and_only_then(
         assert "written, 3 rows of bad@2-" in said
         changed = clone.git("diff", "--unified=0", "origin/main", "HEAD")
         assert changed.splitlines()[-1] == f"+{NIGHT + 2},wind"
+
+
+async def test_proposal_that_is_outdated_does_not_wait_to_be_merged(
+    database_url: str, tmp_path: Path
+) -> None:
+    async with serving(database_url) as served:
+        clone = Repository(tmp_path, served)
+        recipe = tmp_path / "recipe.json"
+        recipe.write_text(json.dumps(RECIPE))
+        await served.say(1)
+        await clone.annolog("build", "bad", "--recipe", recipe)
+        await clone.night()
+        clone.merge()
+        assert "annolog/bad, which is merged or outdated" in await clone.night()
+        assert clone.proposed_branch() == ""
+
+        said = await served.client.post(
+            "/annolog/v1/annotations",
+            json={"targets": [f"exposure:LSSTCam/{NIGHT + 2}"], "flag": "junk"},
+        )
+        await clone.night()
+        assert clone.proposed_branch() != ""
+        one = said.json()
+        undone = await served.client.post(
+            f"/annolog/v1/annotations/{one['annotation_id']}/retract",
+            headers={"If-Match": f'"{one["revision_id"]}"'},
+        )
+        assert undone.is_success, undone.text
+        told = await clone.night()
+        assert "the list in git is up to date" in told
+        assert "deleted the branch annolog/bad" in told
+        assert clone.proposed_branch() == ""
+        assert "deleted" not in await clone.night()
+        # The next change is proposed as the first one was.
+        await served.say(3)
+        await clone.night()
+        assert clone.proposed_branch() != ""
+        assert clone.proposals() == 3
