@@ -65,7 +65,7 @@ def connected(*, failed: int = FAILED) -> Iterator[Connection]:
         raise SystemExit(failed) from None
 
 
-def emit(value: object, text: str, *, as_json: bool) -> None:
+def emit(value: object, text: str, *, as_json: bool, failed: int = FAILED) -> None:
     """Print a command's result to standard output.
 
     Parameters
@@ -76,5 +76,34 @@ def emit(value: object, text: str, *, as_json: bool) -> None:
         The same for people.
     as_json
         Which of the two.
+    failed
+        The exit code if it cannot be printed.
     """
-    click.echo(json.dumps(value, ensure_ascii=False) if as_json else text)
+    said = json.dumps(value, ensure_ascii=False) if as_json else text
+    put_out(f"{said}\n", failed=failed)
+
+
+def put_out(content: str | bytes, *, failed: int = FAILED) -> None:
+    """Write to standard output.
+
+    Parameters
+    ----------
+    content
+        All of it, with the end of its last line.
+    failed
+        The exit code if that cannot be done.
+
+    Raises
+    ------
+    SystemExit
+        It cannot be written, to a full disk for instance; standard error says why.
+    """
+    try:
+        click.echo(content, nl=False)
+    except BrokenPipeError:
+        # Whoever reads has read enough; click ends the command without a word.
+        raise
+    except OSError as error:
+        reason = error.strerror or error
+        click.echo(f"annolog: the output cannot be written: {reason}", err=True)
+        raise SystemExit(failed) from None
