@@ -2,69 +2,39 @@
 
 import contextlib
 import json
-import os
-import tempfile
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
-from urllib.parse import quote
+from typing import Any
 
 import click
-from typing_extensions import override
 
-from annolog.domain.errors import NotFoundError
+from annolog.domain.errors import InvalidError, NotFoundError
 from annolog_client import _dataidset_text as text
 from annolog_client._connection import Connection
-from annolog_client._terminal import connected, emit, json_option
+from annolog_client._files import put, require_folder
+from annolog_client._terminal import connected, emit, json_option, put_out
+from annolog_client._versions import (
+    SETS,
+    SetVersion,
+    SetVersionType,
+    hinting,
+    pages,
+    set_path,
+)
 
 CHANGED = 1
 """Exit code of `diff`: the two are not the same."""
 UNTOLD = 2
 """Exit code of `diff`: whether they are could not be told."""
 
-NEWEST = "newest"
-"""In place of a version's number."""
-
-_SETS = "/data-id-sets"
 _TYPES = {"json": "application/json", "csv": "text/csv", "ecsv": "text/x-ecsv"}
 
-
-class SetVersion(NamedTuple):
-    """A set and one of its versions, as people name them."""
-
-    name: str
-    version: str
-    """Its number, number-DIGEST, a label, `newest` or `now`."""
-
-    @property
-    def path(self) -> str:
-        """Where the service has it."""
-        version = quote(self.version, safe="")
-        return f"{_SETS}/{quote(self.name, safe='')}/versions/{version}"
-
-
-class _SetVersionType(click.ParamType[SetVersion]):
-    name = "NAME[@VERSION]"
-
-    @override
-    def convert(
-        self,
-        value: object,
-        param: click.Parameter | None,
-        ctx: click.Context | None,
-    ) -> SetVersion:
-        if isinstance(value, SetVersion):
-            return value
-        name, at, version = str(value).removeprefix("set:").partition("@")
-        if not name or (at and not version):
-            self.fail(f"{value!r} is not like DRP1-bad or DRP1-bad@3", param, ctx)
-        return SetVersion(name, version or NEWEST)
-
-
-_SET_VERSION = _SetVersionType()
+_SET_VERSION = SetVersionType()
 _FORMAT = click.Choice(sorted(_TYPES))
 _READABLE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
+
+_STDOUT = Path("-")
 
 _reason = click.option("--reason", default="", help="Why; it is kept with the version.")
 _dry_run = click.option(
@@ -73,15 +43,42 @@ _dry_run = click.option(
 _parent = click.option(
     "--parent",
     type=click.IntRange(0),
-    help="Fail if another version than this one is the newest (0: there is none).",
+    metavar="NUMBER",
+    help="Fail unless this version is still the newest (0: there is none yet).",
 )
+
+
+def _extent(command: Callable[..., None]) -> Callable[..., None]:
+    """Let people say how much is printed of what has a line a row."""
+    every = click.option(
+        "--all",
+        "most",
+        flag_value=text.ALL,
+        type=int,
+        help=f"Print every row, not only the first {text.MOST} of each kind.",
+    )
+    none = click.option(
+        "--quiet",
+        "-q",
+        "most",
+        flag_value=text.NONE,
+        type=int,
+        default=text.MOST,
+        help="Print one line with the numbers, and no rows.",
+    )
+    return every(none(command))
 
 
 @click.group()
 def dataidset() -> None:
     """Upload, build, compare, download and release data-ID sets.
 
-    A version is named NAME@3, NAME@3-1F0A77C2 or NAME@LABEL; NAME alone is the newest.
+    A data-ID set is a named table of data IDs, a list of bad exposures for instance, in
+    numbered versions that never change. A version is made of a file (upload) or of what
+    was said of exposures, as a recipe picks it (build).
+
+    Where a command takes a VERSION, write NAME@3, NAME@3-1F0A77C2 (with its digest) or
+    NAME@LABEL (as which it is released); NAME alone is the newest.
     """
 
 
@@ -101,6 +98,7 @@ def dataidset() -> None:
 @_reason
 @_parent
 @_dry_run
+@_extent
 @json_option
 def upload(  # noqa: PLR0913 # numpydoc ignore=PR01
     *,
@@ -111,18 +109,26 @@ def upload(  # noqa: PLR0913 # numpydoc ignore=PR01
     reason: str,
     parent: int | None,
     dry_run: bool,
+    most: int,
     as_json: bool,
 ) -> None:
-    """Make a version of FILE (`-`: standard input), unless the newest says the same.
+    """Make a version of a file.
 
-    Rows name exposures by exposure, obs_id, or day_obs and seq_num. Either all of them
-    are taken or none; what is wrong is named with its line.
-    """
+    FILE is CSV, ECSV or JSON; `-` is standard input. Its columns exposure, or obs_id,
+    or day_obs and seq_num, name exposures; detector, visit, tract and other dimensions
+    are taken too, and further columns are kept. Either all rows are taken or none; what
+    is wrong is named with its line. Nothing is made if the newest version says the
+    same.
+
+    \b
+    The first upload of a set makes it:
+      annolog dataidset upload bad bad.csv --instrument LSSTCam
+    """  # noqa: D301 - click looks for that character
     kind = _format_of(file, written)
     with click.open_file(str(file), "rb") as stream:
         content = stream.read()
-    with connected() as connection:
-        path = f"{_SETS}/{quote(name, safe='')}"
+    with connected() as connection, _telling_of_instruments(file):
+        path = set_path(name)
         wanted = instrument or _instrument(connection, path)
         answer = connection.post(
             f"{path}/versions",
@@ -132,7 +138,7 @@ def upload(  # noqa: PLR0913 # numpydoc ignore=PR01
             content=content,
             content_type=_TYPES[kind],
         ).json()
-    emit(answer, "\n".join(text.made_lines(name, answer)), as_json=as_json)
+    emit(answer, "\n".join(text.made_lines(name, answer, most)), as_json=as_json)
 
 
 @dataidset.command()
@@ -147,9 +153,11 @@ def upload(  # noqa: PLR0913 # numpydoc ignore=PR01
 @click.option(
     "--as-of",
     type=click.IntRange(0),
-    help="What it gave as of this change of the service's log.  [default: now]",
+    metavar="NUMBER",
+    help="What it gave after this change of the service's log.  [default: now]",
 )
 @_dry_run
+@_extent
 @json_option
 def build(  # noqa: PLR0913 # numpydoc ignore=PR01
     *,
@@ -159,57 +167,92 @@ def build(  # noqa: PLR0913 # numpydoc ignore=PR01
     parent: int | None,
     as_of: int | None,
     dry_run: bool,
+    most: int,
     as_json: bool,
 ) -> None:
-    """Make a version of what a recipe gives, unless the newest says the same."""
+    """Make a version of what a recipe gives.
+
+    A recipe says by which flags and tags rows are found. Nothing is made if the newest
+    version says the same.
+
+    \b
+    The first build of a set makes it:
+      annolog dataidset build bad --recipe bad.toml
+    where bad.toml may be
+      instrument = "LSSTCam"
+      [[parts]]
+      name = "junk"
+      query = { flags = ["junk"], day_obs_min = 20261101 }
+    """  # noqa: D301 - click looks for that character
     wanted = _recipe(recipe) if recipe is not None else None
-    with connected() as connection:
+    with connected() as connection, hinting(connection, name):
         answer = connection.post(
-            f"{_SETS}/{quote(name, safe='')}/build",
+            f"{set_path(name)}/build",
             _asked(as_of=as_of, parent=parent, dry_run=dry_run),
             json={"recipe": wanted, "reason": reason},
         ).json()
-    emit(answer, "\n".join(text.made_lines(name, answer)), as_json=as_json)
+    emit(answer, "\n".join(text.made_lines(name, answer, most)), as_json=as_json)
 
 
 @dataidset.command()
 @click.argument("old", type=_SET_VERSION)
 @click.argument("new", default="now")
+@_extent
 @json_option
-def diff(*, old: SetVersion, new: str, as_json: bool) -> None:  # numpydoc ignore=PR01
-    """Compare a version with another one, or with what its recipe gives now.
+def diff(  # numpydoc ignore=PR01
+    *, old: SetVersion, new: str, most: int, as_json: bool
+) -> None:
+    """Compare a version with what its recipe gives now, or with another one.
 
-    NEW is a version's number or label, `newest` or `now`. Ends with 0 if they are the
-    same, with 1 if they are not, and with 2 if that could not be told.
+    OLD is NAME@3 or NAME@LABEL; NAME alone is the newest. NEW is a version of the same
+    set, by its number or label, or `newest`; without it, or with `now`, it is what the
+    recipe of OLD gives now.
+
+    Ends with 0 if they are the same, with 1 if they are not, and with 2 if that could
+    not be told.
     """
     name, at, new = new.removeprefix("set:").rpartition("@")
     if at and name != old.name:
         raise click.UsageError(f"only versions of {old.name} can be compared with it")
-    with connected(failed=UNTOLD) as connection:
+    with (
+        connected(failed=UNTOLD) as connection,
+        hinting(connection, old.name, old.version, new),
+    ):
         answer = connection.get(f"{old.path}/diff", {"to": new}).json()
     head = f"{old.name}@{old.version} -> {new}: {text.counts(answer)}"
-    lines = [head, *text.difference_lines(answer)]
-    emit(answer, "\n".join(lines), as_json=as_json)
+    lines = [head, *text.difference_lines(answer, most)]
+    emit(answer, "\n".join(lines), as_json=as_json, failed=UNTOLD)
     if answer["changed"]:
         raise SystemExit(CHANGED)
 
 
 @dataidset.command()
 @click.argument("version", type=_SET_VERSION)
+@_extent
 @json_option
-def drift(*, version: SetVersion, as_json: bool) -> None:  # numpydoc ignore=PR01
-    """Show what the recipe gives now, and what was said since a version was made."""
-    with connected() as connection:
+def drift(  # numpydoc ignore=PR01
+    *, version: SetVersion, most: int, as_json: bool
+) -> None:
+    """Tell how a version came to differ from its recipe.
+
+    Shows what the recipe gives now, as `diff` does, and what was said of these rows
+    since the version was made.
+    """
+    with connected() as connection, hinting(connection, *version):
         answer = connection.get(f"{version.path}/drift").json()
-    emit(answer, "\n".join(text.drift_lines(answer)), as_json=as_json)
+    emit(answer, "\n".join(text.drift_lines(answer, most)), as_json=as_json)
 
 
 @dataidset.command()
 @click.argument("version", type=_SET_VERSION)
 @json_option
 def why(*, version: SetVersion, as_json: bool) -> None:  # numpydoc ignore=PR01
-    """Show why each row is in a version: flag, tags, comments, statements."""
-    with connected() as connection:
+    """Show why each row is in a version.
+
+    For each row: the parts of the recipe that gave it, with the flag, tags, comments
+    and ids of the statements behind it. Then what was left out.
+    """
+    with connected() as connection, hinting(connection, *version):
         answer = connection.get(f"{version.path}/why").json()
     emit(answer, "\n".join(text.why_lines(answer)), as_json=as_json)
 
@@ -225,28 +268,34 @@ def why(*, version: SetVersion, as_json: bool) -> None:  # numpydoc ignore=PR01
 @click.option(
     "-o",
     "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="File to write; it is left alone if it says the same.  [default: print]",
+    type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
+    help="File to write; it is left alone if it says the same.  [default: `-`, print]",
 )
 @json_option
 def download(  # numpydoc ignore=PR01
     *, version: SetVersion, written: str | None, output: Path | None, as_json: bool
 ) -> None:
-    """Write a version, sorted by data ID: the same bytes every time."""
+    """Print or write the rows of a version.
+
+    They are sorted by data ID, the same bytes every time, so the file is fit for git. A
+    file is written whole or not at all.
+    """
+    if output == _STDOUT:
+        output = None
     if output is None and as_json:
         raise click.UsageError("--json tells what was written: name a file with -o")
     kind = written or (_format_of(output, None) if output is not None else "ecsv")
-    with connected() as connection:
+    if output is not None:
+        require_folder(output)
+    with connected() as connection, hinting(connection, *version):
         found = connection.get(version.path).json()
         # The very version that was found, whatever is made in between.
-        exact = SetVersion(version.name, found["key"].rpartition("@")[2])
+        exact = SetVersion(version.name, text.version_of(found))
         content = connection.get(f"{exact.path}/rows", {"format": kind}).content
     if output is None:
-        click.echo(content, nl=False)
+        put_out(content)
         return
-    changed = not output.exists() or output.read_bytes() != content
-    if changed:
-        _replace(output, content)
+    changed = put(output, content)
     what = "written" if changed else "unchanged"
     told = {
         "file": str(output),
@@ -262,14 +311,14 @@ def download(  # numpydoc ignore=PR01
 @click.argument("name", required=False)
 @json_option
 def list_command(*, name: str | None, as_json: bool) -> None:  # numpydoc ignore=PR01
-    """List all sets, or the versions of one, the newest first."""
+    """List all sets; with NAME its versions, the newest first."""
     with connected() as connection:
         if name is None:
-            items = [*_pages(connection, _SETS, "items")]
+            items = [*pages(connection, SETS, "items")]
             lines = [text.set_line(one) for one in items]
         else:
-            path = f"{_SETS}/{quote(name, safe='')}"
-            items = [*_pages(connection, path, "versions")]
+            path = set_path(name)
+            items = [*pages(connection, path, "versions")]
             lines = [text.version_line(one) for one in items]
     emit(items, "\n".join(lines) or "there are none", as_json=as_json)
 
@@ -282,8 +331,12 @@ def list_command(*, name: str | None, as_json: bool) -> None:  # numpydoc ignore
 def release(  # numpydoc ignore=PR01
     *, version: SetVersion, label: str, reason: str, as_json: bool
 ) -> None:
-    """Release a version under a label, as a curator; it is watched for drift then."""
-    with connected() as connection:
+    """Release a version under a label, as DRP1.
+
+    For curators. A label is one version's at a time. If the version was built from a
+    recipe, the service tells from now on when that would give other rows.
+    """
+    with connected() as connection, hinting(connection, *version):
         draft = {"label": label, "reason": reason}
         answer = connection.post(f"{version.path}/release", json=draft).json()
     emit(answer, f"{text.version_name(answer)} is released as {label}", as_json=as_json)
@@ -296,11 +349,24 @@ def release(  # numpydoc ignore=PR01
 def withdraw(  # numpydoc ignore=PR01
     *, version: SetVersion, reason: str, as_json: bool
 ) -> None:
-    """Take the release of a version back, as a curator; the version stays."""
-    with connected() as connection:
+    """Take the release of a version back.
+
+    For curators. The version stays; its label is free again. Says so if it was not
+    released, which is no failure.
+    """
+    with connected() as connection, hinting(connection, *version):
+        found = connection.get(version.path).json()
+        # The very version that was found: its label is nobody's soon.
+        exact = SetVersion(version.name, text.version_of(found))
         body = {"reason": reason}
-        answer = connection.post(f"{version.path}/withdraw", json=body).json()
-    emit(answer, f"{text.version_name(answer)} is not released", as_json=as_json)
+        answer = connection.post(f"{exact.path}/withdraw", json=body).json()
+    name, label = text.version_name(answer), found["label"]
+    line = (
+        f"{name} was not released; nothing to withdraw"
+        if label is None
+        else f"{name} is not released as {label} any more"
+    )
+    emit(answer, line, as_json=as_json)
 
 
 @dataidset.command()
@@ -321,13 +387,14 @@ def redact(  # numpydoc ignore=PR01
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Take the words out of a version for good, as an admin; its data IDs stay.
+    """Take the words out of a version for good.
 
-    Tells which versions share its rows and lose their words too, and which others of
-    the set hold the same words: those must be named in turn.
+    For admins. Its data IDs stay. Tells which versions share its rows and lose their
+    words too, and which others of the set hold the same words: those must be named in
+    turn.
     """
     draft = {"reason": reason, "data_ids": None if rows is None else _json(rows)}
-    with connected() as connection:
+    with connected() as connection, hinting(connection, *version):
         answer = connection.post(
             f"{version.path}/redact", _asked(dry_run=dry_run), json=draft
         ).json()
@@ -341,7 +408,8 @@ def redact(  # numpydoc ignore=PR01
     "--editor",
     "editors",
     multiple=True,
-    help="Who may make versions too; repeat it for all of them.  [default: as it is]",
+    help="Who may make versions too, in place of all editors so far; repeatable."
+    "  [default: as it is]",
 )
 @click.option("--no-editors", is_flag=True, help="Nobody but the owner.")
 @_reason
@@ -355,14 +423,18 @@ def share(  # numpydoc ignore=PR01
     reason: str,
     as_json: bool,
 ) -> None:
-    """Say who keeps a set: its owner and editors."""
+    """Say who may make versions of a set.
+
+    For its owner and curators. The owner is who made the first version, until another
+    is named.
+    """
     if editors and no_editors:
         raise click.UsageError("--editor and --no-editors exclude each other")
     draft: dict[str, object] = {"owner": owner, "reason": reason}
     if editors or no_editors:
         draft["editors"] = list(editors)
     with connected() as connection:
-        path = f"{_SETS}/{quote(name, safe='')}/access"
+        path = f"{set_path(name)}/access"
         answer = connection.put(path, draft).json()
     editing = ", ".join(answer["editors"]) or "nobody else"
     line = f"{name}: kept by {answer['owner']}, edited by {editing}"
@@ -399,6 +471,22 @@ def _instrument(connection: Connection, path: str) -> str | None:
     return None
 
 
+@contextlib.contextmanager
+def _telling_of_instruments(file: Path) -> Iterator[None]:
+    # It is one thing that is missing, not one in each line.
+    try:
+        yield
+    except InvalidError as error:
+        others = [one for one in error.problems if one.code != "no_instrument"]
+        if len(others) == len(error.problems):
+            raise
+        raise InvalidError(
+            f"rows of {file} name no instrument, and no version before does: say it,"
+            " as in --instrument LSSTCam",
+            problems=others,
+        ) from None
+
+
 def _recipe(file: Path) -> Any:  # noqa: ANN401 - the service judges what it is
     with click.open_file(str(file), "rb") as stream:
         content = stream.read()
@@ -416,33 +504,3 @@ def _json(file: Path) -> Any:  # noqa: ANN401 - the service judges what it is
         return json.loads(content)
     except ValueError as error:
         raise click.UsageError(f"{file} is no JSON: {error}") from None
-
-
-def _pages(connection: Connection, path: str, member: str) -> Iterator[text.Shown]:
-    cursor: dict[str, str | int] = {}
-    while True:
-        page = connection.get(path, {"limit": 1_000, **cursor}).json()
-        yield from page[member]
-        if page["next"] is None:
-            return
-        cursor = {"cursor": page["next"]}
-
-
-def _replace(file: Path, content: bytes) -> None:
-    # Whole or not at all: what reads the list may come at any time.
-    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-        mode = file.stat().st_mode if file.exists() else 0o666 & ~_umask()
-        Path(name).chmod(mode)
-        Path(name).replace(file)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -1,16 +1,25 @@
 """Data-ID sets as the command line tells of them, for people."""
 
 import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from annolog.domain.dataids import describe
+from annolog.domain import dataids
+from annolog.domain.dataid_builds import KEEP
 
 Shown = Mapping[str, Any]
 """A decoded answer."""
 
+MOST = 20
+"""Lines of each kind that are shown unless told otherwise."""
+ALL = sys.maxsize
+"""In place of that number: whatever the service lists."""
+NONE = 0
+"""In place of that number: only the first line, which has the counts."""
 
-def made_lines(name: str, answer: Shown) -> Iterator[str]:
+
+def made_lines(name: str, answer: Shown, most: int = MOST) -> Iterator[str]:
     """Tell what became of an upload or a build.
 
     Parameters
@@ -19,6 +28,8 @@ def made_lines(name: str, answer: Shown) -> Iterator[str]:
         The set.
     answer
         What the service said.
+    most
+        Lines of each kind, or `ALL` or `NONE`.
 
     Yields
     ------
@@ -31,17 +42,31 @@ def made_lines(name: str, answer: Shown) -> Iterator[str]:
         yield f"{version_name(answer['version'])}: made, {counts(answer)}"
     else:
         yield f"{name}: would be made, {counts(answer)}"
-    yield from difference_lines(answer)
-    for one in answer.get("conversions", ()):
-        yield f"line {one['line']}: {one['name']} is exposure {one['exposure']}"
-    for one in answer.get("doubled", ()):
-        yield f"line {one['line']}: says the same as line {one['first']}, left out"
+    if most == NONE:
+        return
+    yield from difference_lines(answer, most)
+    for member, told in (
+        ("conversions", "{name} is exposure {exposure}"),
+        ("doubled", "says the same as line {first}, left out"),
+    ):
+        lines = [
+            f"line {one['line']}: {told.format(**one)}"
+            for one in answer.get(member, ())
+        ]
+        yield from _first(lines, most)
     yield from answer.get("notes", ())
-    yield from exempt_lines(answer)
+    yield from exempt_lines(answer, most)
 
 
-def exempt_lines(answer: Shown) -> Iterator[str]:
+def exempt_lines(answer: Shown, most: int = MOST) -> Iterator[str]:
     """Tell which rows to keep and to drop want another look.
+
+    Parameters
+    ----------
+    answer
+        What the service said.
+    most
+        Lines of each kind.
 
     Yields
     ------
@@ -52,9 +77,12 @@ def exempt_lines(answer: Shown) -> Iterator[str]:
         ("contradictions", "is flagged {flag} now"),
         ("idle", "makes no difference"),
     ):
-        for one in answer.get(member, ()):
-            what = f"{one['action']} {describe(one['data_id'])}"
-            yield f"{what}: {told.format(**one)} ({one['reason']})"
+        lines = [
+            f"{one['action']} {describe(one['data_id'])}: {told.format(**one)}"
+            f" ({one['reason']})"
+            for one in answer.get(member, ())
+        ]
+        yield from _first(lines, most)
 
 
 def counts(answer: Shown) -> str:
@@ -68,40 +96,58 @@ def counts(answer: Shown) -> str:
     return ", ".join(said) or "no difference"
 
 
-def difference_lines(answer: Shown) -> Iterator[str]:
+def difference_lines(answer: Shown, most: int = MOST) -> Iterator[str]:
     """Tell a difference row by row: `+`, `-`, and `~` for other values.
 
+    Parameters
+    ----------
+    answer
+        What the service said; it lists some thousands of each kind, and counts all.
+    most
+        Lines of each kind, or `ALL` or `NONE`.
+
     Yields
     ------
     str
         Lines, none if there is nothing to tell.
     """
-    for sign, member in (("+", "added"), ("-", "dropped")):
-        for one in answer[member]:
-            yield f"{sign} {describe(one['data_id'])}{_values(one['values'])}"
-    for one in answer["altered"]:
-        old, new = _values(one["old"]), _values(one["new"])
-        yield f"~ {describe(one['data_id'])}{old} ->{new}"
-    if not answer["complete"]:
-        yield "... and more, which are not listed"
+    if most == NONE:
+        return
+    for sign, kind in (("+", "added"), ("-", "dropped"), ("~", "altered")):
+        lines = [
+            f"{sign} {describe(one['data_id'])}{_said(one)}" for one in answer[kind]
+        ]
+        yield from _first(lines, most, answer[f"{kind}_count"])
 
 
-def drift_lines(answer: Shown) -> Iterator[str]:
+def drift_lines(answer: Shown, most: int = MOST) -> Iterator[str]:
     """Tell how far a version has drifted, and because of which statements.
 
+    Parameters
+    ----------
+    answer
+        What the service said.
+    most
+        Lines of each kind, or `ALL` or `NONE`.
+
     Yields
     ------
     str
-        Lines, none if there is nothing to tell.
+        Lines, none after the first if there is nothing to tell.
     """
     yield f"{version_name(answer)}: {counts(answer)}"
-    yield from difference_lines(answer)
+    if most == NONE:
+        return
+    yield from difference_lines(answer, most)
     if answer["changed"] and answer["redactions"]:
         yield _REDACTED
-    for one in answer["statements"]:
-        what = f"{one['author']} {one['operation']} {one['kind']}"
-        yield f"since then, {one['key']}: {what} {one['annotation_id']}"
-    yield from exempt_lines(answer)
+    said = [
+        f"since then, {one['key']}: {one['author']} {one['operation']} {one['kind']}"
+        f" {one['annotation_id']}"
+        for one in answer["statements"]
+    ]
+    yield from _first(said, most)
+    yield from exempt_lines(answer, most)
 
 
 def why_lines(answer: Shown) -> Iterator[str]:
@@ -151,9 +197,23 @@ def redacted_lines(answer: Shown) -> Iterator[str]:
         yield "not all versions were looked through for copies"
 
 
+def describe(data_id: Mapping[str, int | str]) -> str:
+    """Write a data ID for people, in one order of dimensions whatever it came in.
+
+    Recipes come back with their members sorted by name.
+    """
+    names = dataids.dimension_order(data_id)
+    return dataids.describe({name: data_id[name] for name in names})
+
+
 def version_name(version: Shown) -> str:
     """Give a version's name, "bad@3-1F0A77C2"."""
     return str(version["key"]).removeprefix("set:")
+
+
+def version_of(version: Shown) -> str:
+    """Give which version of its set it is, "3-1F0A77C2"."""
+    return version_name(version).rpartition("@")[2]
 
 
 def rows(count: int) -> str:
@@ -191,16 +251,41 @@ def _whys(whys: Sequence[Shown]) -> str:
 
 
 def _why(why: Shown) -> str:
-    said = [str(why["part"])]
-    said += [why["flag"]] if why["flag"] else []
-    said += why["tags"]
-    said += [json.dumps(one, ensure_ascii=False) for one in why["comments"]]
+    said = [f"flag {why['flag']}"] if why["flag"] else []
+    said += [f"tag {one}" for one in why["tags"]]
+    said += [json.dumps(one, ensure_ascii=False) for one in why["comments"] if one]
     said += [f"from {one}" for one in why["inherited_from"]]
     said += [why["reason"]] if why["reason"] else []
     said += [f"({', '.join(why['annotations'])})"] if why["annotations"] else []
-    return " ".join(said)
+    # Rows to keep are no part of the recipe.
+    part = KEEP if why["part"] == KEEP else f"part {why['part']}"
+    return f"{part}: {' '.join(said)}" if said else part
+
+
+def _said(one: Shown) -> str:
+    if "values" in one:
+        # A row that comes or goes is told by what it has.
+        return _values({k: v for k, v in one["values"].items() if v is not None})
+    return f"{_values(one['old'])} ->{_values(one['new'])}"
 
 
 def _values(values: Shown) -> str:
     said = (f"{name}={json.dumps(v, ensure_ascii=False)}" for name, v in values.items())
     return "".join(f" {one}" for one in said)
+
+
+def _first(lines: Sequence[str], most: int, count: int | None = None) -> Iterator[str]:
+    # The service may count more than it lists.
+    yield from lines[:most]
+    listed = len(lines)
+    whole = listed if count is None else count
+    left = whole - min(most, listed)
+    if not left:
+        return
+    if listed <= most:
+        told = "the service does not list them"
+    elif listed < whole:
+        told = f"--all shows the first {listed:,}"
+    else:
+        told = "--all shows them"
+    yield f"... and {left:,} more ({told})"

@@ -81,6 +81,8 @@ async def test_list_in_git_goes_up_and_comes_back_byte_for_byte(
         told = await run.json("download", "bad@1", "-o", copy)
         assert (told["changed"], told["version"]) == (False, 1)
         assert copy.stat().st_mtime_ns == before.st_mtime_ns
+        whole = await run("download", "bad", "-o", "-")
+        assert whole.stdout_bytes == BAD.read_bytes()
         # The instrument is that of the version before.
         again = await run.json("upload", "bad", copy)
         assert again["unchanged"]
@@ -106,7 +108,10 @@ async def test_nightly_job_sees_what_changed_and_rewrites_its_list(
         drop = [{"data_id": {"exposure": NIGHT + 2}, "reason": "it is fine"}]
         made = await run("build", "bad", "--recipe", a_recipe(tmp_path, drop=drop))
         assert f"+ LSSTCam exposure {NIGHT + 1}" in made.stdout
-        assert "is flagged junk now (it is fine)" in made.stdout
+        # A data ID reads the same, whether the recipe comes from here or from there.
+        dropped = f"drop LSSTCam exposure {NIGHT + 2}: is flagged junk now (it is fine)"
+        assert dropped in made.stdout
+        assert dropped in (await run("build", "bad")).stdout
         await run("download", "bad", "-o", file)
         assert file.read_text().endswith(f"exposure,comment\n{NIGHT + 1}, i donuts\n")
 
@@ -164,8 +169,10 @@ async def test_versions_are_listed_released_and_withdrawn(
         assert f"+ LSSTCam exposure {NIGHT + 2}" in drift
         assert f"since then, exposure:LSSTCam/{NIGHT + 2}: jdoe create" in drift
         why = (await run("why", "bad@DRP1")).stdout
-        assert f"LSSTCam exposure {NIGHT + 1}: junk junk" in why
-        assert "is not released" in (await run("withdraw", "bad@1")).stdout
+        assert f"LSSTCam exposure {NIGHT + 1}: part junk: flag junk (" in why
+        assert "is not released as DRP1 any" in (await run("withdraw", "bad@1")).stdout
+        again = await run("withdraw", "bad@1")
+        assert "was not released; nothing to withdraw" in again.stdout
         shared = await run("share", "bad", "--editor", "ann", "--editor", "bob")
         assert "kept by jdoe, edited by ann, bob" in shared.stdout
         alone = await run("share", "bad", "--no-editors")
@@ -181,6 +188,8 @@ async def test_faults_of_a_list_are_told_with_their_lines(
         assert "line 3: exposure is an integer, not 'x'" in refused.stderr
         assert "line 4: exposure is an integer, not 'y'" in refused.stderr
         assert (await run.json("list")) == []
+        nameless = await run("upload", "bad", faulty, code=1)
+        assert "say it, as in --instrument LSSTCam" in nameless.stderr
         doubled = a_list(tmp_path, "exposure", f"{NIGHT + 1}", f"{NIGHT + 1}")
         made = await run("upload", "bad", doubled, "--instrument", "LSSTCam")
         assert "line 3: says the same as line 2, left out" in made.stdout
@@ -192,6 +201,59 @@ async def test_list_comes_from_standard_input_too(database_url: str) -> None:
         made = await run(*words, "--dry-run", sent="exposure\n2026111900001\n")
         assert "would be made, 1 added" in made.stdout
         assert (await run.json("list")) == []
+
+
+async def test_long_lists_are_told_by_their_first_rows(
+    database_url: str, tmp_path: Path
+) -> None:
+    long = a_list(tmp_path, "exposure", *(f"{NIGHT + n}" for n in range(1, 31)))
+    words = ("upload", "bad", long, "--instrument", "LSSTCam", "--dry-run")
+    async with commanding(database_url) as run:
+        some = (await run(*words)).stdout.splitlines()
+        assert len(some) == 22
+        assert some[-2] == f"+ LSSTCam exposure {NIGHT + 20}"
+        assert some[-1] == "... and 10 more (--all shows them)"
+        assert len((await run(*words, "--all")).stdout.splitlines()) == 31
+        quiet = await run(*words, "--quiet")
+        assert quiet.stdout == "bad: would be made, 30 added\n"
+        assert len((await run.json(*words, "--quiet"))["added"]) == 30
+
+
+async def test_version_that_is_not_there_is_told_with_those_that_are(
+    database_url: str, tmp_path: Path
+) -> None:
+    async with commanding(database_url) as run:
+        await run.served.say(1)
+        await run("build", "bad", "--recipe", a_recipe(tmp_path))
+        assert "labels of bad: none; version 1" in (await wrong(run, "bad@2")).stderr
+        await run("release", "bad@1", "DRP1")
+        await run.served.say(2)
+        await run("build", "bad")
+        (newest, _) = await run.json("list", "bad")
+        digest = newest["digest"][:8].upper()
+        known = "labels of bad: DRP1; versions 1 to 2"
+        told = (await wrong(run, "bad@drp1")).stderr
+        assert f"'drp1'; did you mean bad@DRP1? ({known})" in told
+        told = (await wrong(run, f"bad@{digest}")).stderr
+        assert f"did you mean bad@2-{digest}? ({known})" in told
+        told = (await run("diff", "bad@1", "DRP2", code=2)).stderr
+        assert f"no version 'DRP2'; {known}" in told
+        assert "there is no data-ID set no" in (await wrong(run, "no@1")).stderr
+        assert "there is no data-ID set no" in (await run("build", "no", code=1)).stderr
+
+
+async def wrong(run: Command, version: str) -> Result:
+    for command in (("why",), ("drift",), ("withdraw",), ("release", "DRP9")):
+        await run(command[0], version, *command[1:], code=1)
+    return await run("download", version, code=1)
+
+
+async def test_address_may_be_that_of_the_api(database_url: str) -> None:
+    async with commanding(database_url) as run:
+        url = f"http://127.0.0.1:{run.served.port}/annolog/v1"
+        words = ["--url", url, "dataidset", "list"]
+        done = await asyncio.to_thread(CliRunner().invoke, main, words)
+        assert (done.exit_code, done.stdout) == (0, "there are none\n")
 
 
 async def test_failures_are_no_changes(database_url: str) -> None:
@@ -209,7 +271,9 @@ async def test_failures_are_no_changes(database_url: str) -> None:
         ("diff", "bad@1", "good@2"),
         ("download",),
         ("download", "bad", "--json"),
+        ("download", "bad", "--json", "-o", "-"),
         ("download", "bad", "-o", "list.txt"),
+        ("download", "bad", "-o", "/nowhere/list.csv"),
         ("upload", "bad", "/nowhere/list.csv"),
         ("upload", "bad", "-"),
         ("build", "bad", "--recipe", "-"),
