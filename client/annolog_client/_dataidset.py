@@ -1,17 +1,20 @@
 """`annolog dataidset`: data-ID sets, and lists of them that are kept in git."""
 
-import contextlib
-import json
-import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import click
 
-from annolog.domain.errors import InvalidError, NotFoundError
 from annolog_client import _dataidset_text as text
-from annolog_client._connection import Connection
+from annolog_client._dataidset_sent import (
+    TYPES,
+    asked,
+    format_of,
+    instrument_before,
+    json_in,
+    recipe_in,
+    telling_of_instruments,
+)
 from annolog_client._files import put, require_folder
 from annolog_client._terminal import connected, emit, json_option, put_out
 from annolog_client._versions import (
@@ -28,10 +31,8 @@ CHANGED = 1
 UNTOLD = 2
 """Exit code of `diff`: whether they are could not be told."""
 
-_TYPES = {"json": "application/json", "csv": "text/csv", "ecsv": "text/x-ecsv"}
-
 _SET_VERSION = SetVersionType()
-_FORMAT = click.Choice(sorted(_TYPES))
+_FORMAT = click.Choice(sorted(TYPES))
 _READABLE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 
 _STDOUT = Path("-")
@@ -124,19 +125,19 @@ def upload(  # noqa: PLR0913 # numpydoc ignore=PR01
     The first upload of a set makes it:
       annolog dataidset upload bad bad.csv --instrument LSSTCam
     """  # noqa: D301 - click looks for that character
-    kind = _format_of(file, written)
+    kind = format_of(file, written)
     with click.open_file(str(file), "rb") as stream:
         content = stream.read()
-    with connected() as connection, _telling_of_instruments(file):
+    with connected() as connection, telling_of_instruments():
         path = set_path(name)
-        wanted = instrument or _instrument(connection, path)
+        wanted = instrument or instrument_before(connection, path)
         answer = connection.post(
             f"{path}/versions",
-            _asked(
+            asked(
                 instrument=wanted, reason=reason or None, parent=parent, dry_run=dry_run
             ),
             content=content,
-            content_type=_TYPES[kind],
+            content_type=TYPES[kind],
         ).json()
     emit(answer, "\n".join(text.made_lines(name, answer, most)), as_json=as_json)
 
@@ -184,11 +185,11 @@ def build(  # noqa: PLR0913 # numpydoc ignore=PR01
       name = "junk"
       query = { flags = ["junk"], day_obs_min = 20261101 }
     """  # noqa: D301 - click looks for that character
-    wanted = _recipe(recipe) if recipe is not None else None
+    wanted = recipe_in(recipe) if recipe is not None else None
     with connected() as connection, hinting(connection, name):
         answer = connection.post(
             f"{set_path(name)}/build",
-            _asked(as_of=as_of, parent=parent, dry_run=dry_run),
+            asked(as_of=as_of, parent=parent, dry_run=dry_run),
             json={"recipe": wanted, "reason": reason},
         ).json()
     emit(answer, "\n".join(text.made_lines(name, answer, most)), as_json=as_json)
@@ -284,7 +285,7 @@ def download(  # numpydoc ignore=PR01
         output = None
     if output is None and as_json:
         raise click.UsageError("--json tells what was written: name a file with -o")
-    kind = written or (_format_of(output, None) if output is not None else "ecsv")
+    kind = written or (format_of(output, None) if output is not None else "ecsv")
     if output is not None:
         require_folder(output)
     with connected() as connection, hinting(connection, *version):
@@ -393,10 +394,10 @@ def redact(  # numpydoc ignore=PR01
     words too, and which others of the set hold the same words: those must be named in
     turn.
     """
-    draft = {"reason": reason, "data_ids": None if rows is None else _json(rows)}
+    draft = {"reason": reason, "data_ids": None if rows is None else json_in(rows)}
     with connected() as connection, hinting(connection, *version):
         answer = connection.post(
-            f"{version.path}/redact", _asked(dry_run=dry_run), json=draft
+            f"{version.path}/redact", asked(dry_run=dry_run), json=draft
         ).json()
     emit(answer, "\n".join(text.redacted_lines(answer)), as_json=as_json)
 
@@ -439,68 +440,3 @@ def share(  # numpydoc ignore=PR01
     editing = ", ".join(answer["editors"]) or "nobody else"
     line = f"{name}: kept by {answer['owner']}, edited by {editing}"
     emit(answer, line, as_json=as_json)
-
-
-# ------------------------------------------------------------------ what is sent
-
-
-def _asked(**query: str | int | None) -> dict[str, str | int]:
-    # What is false or was not given goes without saying.
-    return {
-        name: "true" if value is True else value
-        for name, value in query.items()
-        if value is not None and value is not False
-    }
-
-
-def _format_of(file: Path, written: str | None) -> str:
-    kind = written or file.suffix.removeprefix(".").lower()
-    if kind not in _TYPES:
-        raise click.UsageError(
-            f"{file} ends neither with .json nor .csv nor .ecsv: say --format"
-        )
-    return kind
-
-
-def _instrument(connection: Connection, path: str) -> str | None:
-    # A list without that column is of the same instrument as the version before.
-    with contextlib.suppress(NotFoundError):
-        versions = connection.get(path, {"limit": 1}).json()["versions"]
-        found: str | None = versions[0]["instrument"] if versions else None
-        return found
-    return None
-
-
-@contextlib.contextmanager
-def _telling_of_instruments(file: Path) -> Iterator[None]:
-    # It is one thing that is missing, not one in each line.
-    try:
-        yield
-    except InvalidError as error:
-        others = [one for one in error.problems if one.code != "no_instrument"]
-        if len(others) == len(error.problems):
-            raise
-        raise InvalidError(
-            f"rows of {file} name no instrument, and no version before does: say it,"
-            " as in --instrument LSSTCam",
-            problems=others,
-        ) from None
-
-
-def _recipe(file: Path) -> Any:  # noqa: ANN401 - the service judges what it is
-    with click.open_file(str(file), "rb") as stream:
-        content = stream.read()
-    try:
-        said = content.decode()
-        return tomllib.loads(said) if file.suffix == ".toml" else json.loads(said)
-    except ValueError as error:
-        raise click.UsageError(f"{file} cannot be read as a recipe: {error}") from None
-
-
-def _json(file: Path) -> Any:  # noqa: ANN401 - the service judges what it is
-    with click.open_file(str(file), "rb") as stream:
-        content = stream.read()
-    try:
-        return json.loads(content)
-    except ValueError as error:
-        raise click.UsageError(f"{file} is no JSON: {error}") from None
