@@ -4,10 +4,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support.kafka import KafkaServer
 from tests.support.postgres import PostgresServer, run_apart
 from tests.support.sessions import session_home
+
+# How long an example takes says something of the machine, not of the code.
+settings.register_profile(
+    "annolog", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("annolog")
 
 
 @pytest.fixture(scope="session")

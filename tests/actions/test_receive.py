@@ -53,7 +53,6 @@ def shuffled(records: Sequence[Record], chance: Random) -> list[list[Record]]:
 
 @settings(
     max_examples=15,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(steps(20), st.randoms(use_true_random=False))

@@ -3,7 +3,7 @@
 import random
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from annolog.domain.dataid_builds import (
@@ -184,7 +184,6 @@ def test_recipe_that_asks_for_no_flag_is_contradicted_by_none() -> None:
 exposures = st.lists(st.integers(1, 9), unique=True)
 
 
-@settings(deadline=None)
 @given(exposures, exposures, exposures, exposures, st.randoms())
 def test_order_in_which_rows_are_found_changes_nothing(
     plus: list[int],

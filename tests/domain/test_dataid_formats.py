@@ -58,7 +58,6 @@ def test_list_that_is_kept_in_git_comes_back_byte_for_byte() -> None:
     assert write(again.table, "ecsv") == content
 
 
-@settings(deadline=None)
 @given(tables(), formats)
 def test_upload_of_a_download_changes_nothing(
     content: DataIdTable, written: Format
@@ -72,7 +71,6 @@ def test_upload_of_a_download_changes_nothing(
         assert write(found, written) == file
 
 
-@settings(deadline=None)
 @given(tables(of_one=True), formats, formats)
 def test_formats_hold_the_same(
     content: DataIdTable, one: Format, other: Format
@@ -82,7 +80,6 @@ def test_formats_hold_the_same(
     assert digest(second) == digest(content)
 
 
-@settings(deadline=None)
 @given(tables(), formats, st.sampled_from(["\r\n", "\r"]))
 def test_ends_of_lines_and_a_byte_order_mark_change_nothing(
     content: DataIdTable, written: Format, end: str
@@ -95,7 +92,7 @@ def test_ends_of_lines_and_a_byte_order_mark_change_nothing(
     assert digest(found) == digest(content)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.one_of(
         st.binary(max_size=60),
@@ -345,7 +342,6 @@ def test_text_of_more_characters_than_a_value_has_is_refused() -> None:
 # ------------------------------------------------------------------------- ECSV
 
 
-@settings(deadline=None)
 @given(tables(of_one=True))
 def test_astropy_reads_what_is_written(content: DataIdTable) -> None:
     file = write(content, "ecsv").decode()

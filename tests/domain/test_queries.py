@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -35,9 +35,7 @@ from annolog.domain.vocabulary import Vocabulary
 
 SOME_TIME = datetime(2026, 1, 1, tzinfo=UTC)
 
-few = settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+few = settings(max_examples=30)
 
 ORDERS = [
     Order(name, columns, descending=descending)

@@ -36,7 +36,7 @@ def held(memory: Memory) -> list[views.Difference]:
     )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(steps(), st.randoms(use_true_random=False))
 def test_records_in_any_order_give_the_same_views(
     done: list[Step], chance: Random
@@ -54,7 +54,7 @@ def test_records_in_any_order_give_the_same_views(
     assert {one.hash for one in memory.records.values()} == {o.hash for o in records}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(steps(), st.randoms(use_true_random=False))
 def test_views_hold_after_every_batch(done: list[Step], chance: Random) -> None:
     records = history(done)
@@ -66,7 +66,7 @@ def test_views_hold_after_every_batch(done: list[Step], chance: Random) -> None:
         assert held(memory) == []
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(steps(), st.randoms(use_true_random=False))
 def test_the_same_words_are_left_whatever_the_order(
     done: list[Step], chance: Random
@@ -81,7 +81,7 @@ def test_the_same_words_are_left_whatever_the_order(
     assert left == {one.record_id: one.body for one in second.records.values()}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(steps(), st.randoms(use_true_random=False))
 def test_the_full_computation_does_not_depend_on_order(
     done: list[Step], chance: Random
@@ -92,7 +92,7 @@ def test_the_full_computation_does_not_depend_on_order(
     assert views.views(records) == views.views(shuffled)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(steps(), st.randoms(use_true_random=False))
 def test_a_log_with_blanked_words_gives_the_same_views(
     done: list[Step], chance: Random

@@ -121,7 +121,6 @@ def _questions(draw: some.DrawFn) -> dict[str, Any]:
 
 @settings(
     max_examples=250,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(asked=_questions())

@@ -188,7 +188,6 @@ NAMES = st.one_of(
 """Names with any characters."""
 
 
-@settings(deadline=None)
 @given(NAMES, NAMES)
 def test_any_names_have_a_key_of_their_own(instrument: str, obs_id: str) -> None:
     key = target_key(instrument, obs_id)
@@ -298,7 +297,7 @@ def of(shown: views.Row, names: dict[str, Any]) -> dict[str, Any]:
     return {name: shown[name] for name in names}
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(families())
 def test_every_row_of_any_family_is_shown_as_it_was(rows: list[Row]) -> None:
     made = records_of(rows)
@@ -316,7 +315,6 @@ def test_every_row_of_any_family_is_shown_as_it_was(rows: list[Row]) -> None:
         assert (body["author"], body["user_agent"]) == (row.user_id, row.user_agent)
 
 
-@settings(deadline=None)
 @given(families(), st.integers(2, 5), st.randoms(use_true_random=False))
 def test_neither_pieces_nor_the_order_of_rows_change_a_record(
     rows: list[Row], piece: int, chance: Random
@@ -328,7 +326,7 @@ def test_neither_pieces_nor_the_order_of_rows_change_a_record(
     assert first == again
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(families(), st.randoms(use_true_random=False))
 def test_records_that_come_in_any_order_show_the_same(
     rows: list[Row], chance: Random
@@ -343,7 +341,6 @@ def test_records_that_come_in_any_order_show_the_same(
     assert storage.stored().messages == views.views(made).messages
 
 
-@settings(deadline=None)
 @given(families())
 def test_parents_come_first_unless_they_form_rings(rows: list[Row]) -> None:
     lines = Lines()
@@ -358,7 +355,6 @@ def test_parents_come_first_unless_they_form_rings(rows: list[Row]) -> None:
     assert sorted(ids + rest) == sorted(known)
 
 
-@settings(deadline=None)
 @given(families())
 def test_an_annotation_has_one_create_and_clocks_that_grow(rows: list[Row]) -> None:
     made = {record.record_id: record for record in records_of(rows)}
