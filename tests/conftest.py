@@ -1,5 +1,6 @@
 """What tests share: one PostgreSQL and one Kafka broker a session, both real."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,9 +11,13 @@ from tests.support.kafka import KafkaServer
 from tests.support.postgres import PostgresServer, run_apart
 from tests.support.sessions import session_home
 
-# How long an example takes says something of the machine, not of the code.
+# How long an example takes says something of the machine, not of the code. Each run
+# looks at other examples, but a commit is judged by the same ones every time.
 settings.register_profile(
-    "annolog", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    "annolog",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize="CI" in os.environ,
 )
 settings.load_profile("annolog")
 
