@@ -66,6 +66,7 @@ _PAST = {
     "set": "set",
     "split": "split",
     "stub": "stubbed",
+    "withdraw": "withdrawn",
 }
 """Operations whose past tense the rule does not give."""
 
