@@ -18,8 +18,9 @@ import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
 from litestar.types import ExceptionHandlersMap, Scope
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
+from annolog.api.likely import meant
 from annolog.domain.errors import (
     AnnologError,
     ConflictError,
@@ -143,7 +144,9 @@ def members_of(error: AnnologError, request_id: str | None = None) -> dict[str, 
     return members
 
 
-def invalid(error: ValidationError, pointer: str = "") -> InvalidError:
+def invalid(
+    error: ValidationError, pointer: str = "", model: type[BaseModel] | None = None
+) -> InvalidError:
     """Turn pydantic's error into ours, with a pointer to each place.
 
     Parameters
@@ -153,6 +156,8 @@ def invalid(error: ValidationError, pointer: str = "") -> InvalidError:
     pointer
         Where in the request that model stood ("" for the whole body, "/3" for the
         fourth item).
+    model
+        The model, which knows what a misspelt member may have meant; None: no hints.
 
     Returns
     -------
@@ -166,12 +171,20 @@ def invalid(error: ValidationError, pointer: str = "") -> InvalidError:
         # The input of a missing member is the object that lacks it.
         value = None if fault["type"] == "missing" else fault["input"]
         reason = fault["msg"].removeprefix("Value error, ")
+        if fault["type"] == "extra_forbidden":
+            reason = _unknown(fault["loc"], model)
         place = pointer + "".join(f"/{escape(str(part))}" for part in fault["loc"])
         problems.append(Problem(place, value, reason, fault["type"]))
     first = problems[0]
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     place = f"{first.pointer}: " if first.pointer else ""
     return InvalidError(f"{place}{first.reason}{more}", problems=problems)
+
+
+def _unknown(place: tuple[int | str, ...], model: type[BaseModel] | None) -> str:
+    near = meant(model, place) if model is not None else ()
+    hint = f"; did you mean {' or '.join(near)}?" if near else ""
+    return f"there is no member {str(place[-1])[:80]!r} here{hint}"
 
 
 def not_json(reason: str, pointer: str = "") -> MalformedError:

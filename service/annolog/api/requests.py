@@ -274,7 +274,7 @@ def parse_json(model: type[M], body: bytes, pointer: str = "") -> M:
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
-        raise invalid(error, pointer) from None
+        raise invalid(error, pointer, model) from None
 
 
 def _too_large(limit: int) -> TooLargeError:
