@@ -42,6 +42,9 @@ async def test_a_released_version_that_begins_to_drift_is_told_once(
     annolog: Service,
 ) -> None:
     key = await released(annolog)
+    path = "/data-id-sets/bad/versions/DRP1"
+    shown = (await annolog.get(path)).json()
+    assert (shown["drifts"], shown["drift_told_at"]) == (None, None)
     assert await look(annolog) == []
     wrong = await annolog.say(TWO, flag="junk", text="the neighbour")
     assert await look(annolog) == [key]
@@ -50,8 +53,8 @@ async def test_a_released_version_that_begins_to_drift_is_told_once(
     assert event["type"].endswith(".drifted.v1")
     after = event["data"]["after"]
     assert (after["added"], after["dropped"], after["label"]) == (1, 0, "DRP1")
-    shown = (await annolog.get("/data-id-sets/bad/versions/DRP1")).json()
-    assert shown["drifts"]
+    shown = (await annolog.get(path)).json()
+    assert (shown["drifts"], shown["drift_told_at"]) == (True, after["created_at"])
     await annolog.retract(wrong)
     assert await look(annolog, dataid_drift.INTERVAL) == []
     assert await look(annolog) == [key]
@@ -66,3 +69,18 @@ async def test_what_was_withdrawn_is_watched_no_longer(annolog: Service) -> None
     await annolog.post("/data-id-sets/bad/versions/1/withdraw")
     await annolog.say(TWO, flag="junk", text="the neighbour")
     assert await look(annolog) == []
+
+
+async def test_only_what_is_released_counts_as_drifting(annolog: Service) -> None:
+    key = await released(annolog)
+    await annolog.say(TWO, flag="junk", text="the neighbour")
+    assert await look(annolog) == [key]
+    (listed,) = (await annolog.get("/data-id-sets")).json()["items"]
+    assert (listed["labels"], listed["drifting"]) == (["DRP1"], 1)
+    assert listed["drift_told_at"] is not None
+    await annolog.post("/data-id-sets/bad/versions/1/withdraw")
+    (listed,) = (await annolog.get("/data-id-sets")).json()["items"]
+    assert (listed["labels"], listed["drifting"]) == ([], 0)
+    assert listed["drift_told_at"] is None
+    shown = (await annolog.get("/data-id-sets/bad/versions/1")).json()
+    assert (shown["drifts"], shown["drift_told_at"]) == (None, None)

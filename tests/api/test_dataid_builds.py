@@ -7,6 +7,7 @@ import pytest
 
 from annolog.actions import check
 from annolog.domain.dataid_formats import parse
+from annolog.domain.entries import TagVocabulary
 from annolog.storage.database import snapshot
 from tests.support.nights import held
 from tests.support.service import Service
@@ -245,3 +246,194 @@ async def test_a_joined_target_counts_as_it_did_then(annolog: Service) -> None:
     now = await built(annolog, None)
     assert numbers(await rows(annolog)) == [1]
     assert now["as_of"] > made["as_of"]
+
+
+async def refused(
+    annolog: Service, recipe: dict[str, Any], code: str
+) -> list[dict[str, Any]]:
+    answer = await annolog.post(f"{SETS}/bad/build", {"recipe": recipe})
+    assert (answer.status_code, answer.json()["code"]) == (422, code), answer.text
+    found: list[dict[str, Any]] = answer.json()["errors"]
+    return found
+
+
+async def test_a_mistyped_flag_is_refused_and_a_tag_that_nobody_used_is_told(
+    annolog: Service,
+) -> None:
+    (problem,) = await refused(annolog, a_recipe(a_query("jnuk")), "unknown_flag")
+    assert (problem["pointer"], problem["value"]) == (
+        "/parts/0/query/flags/0",
+        "jnuk",
+    )
+    assert problem["reason"].endswith("did you mean junk?")
+    typo = {"name": "tag", "query": {"tags": ["donut"]}}
+    told = await built(annolog, a_recipe(typo), dry_run=1)
+    (note,) = told["notes"]
+    assert note.startswith("part 'tag': no statement has the tag 'donut'; did you mean")
+    await annolog.say(exposure(1), tags=["donut"], text="its own word")
+    made = await built(annolog, a_recipe(typo))
+    assert (made["notes"], made["version"]["row_count"]) == ([], 1)
+    mode = TagVocabulary(instrument="LSSTCam", mode="curated")
+    await annolog.set_entry(mode)
+    assert (await built(annolog, a_recipe(typo), dry_run=1))["notes"] == []
+    typo["query"] = {"tags": ["donust"]}
+    (problem,) = await refused(annolog, a_recipe(typo), "unknown_tag")
+    assert problem["pointer"] == "/parts/0/query/tags/0"
+
+
+async def test_a_recipe_that_means_no_night_or_instrument_is_refused(
+    annolog: Service,
+) -> None:
+    for nights in (
+        {"day_obs_min": 20261399},
+        {"day_obs_min": 20261120, "day_obs_max": 20261119},
+    ):
+        await refused(annolog, a_recipe(a_query("junk", **nights)), "invalid")
+    unknown = a_recipe(a_query("junk", instrument="LSSTCan"))
+    (problem,) = await refused(annolog, unknown, "unknown_instrument")
+    assert problem["pointer"] == "/parts/0/query/instrument"
+
+
+async def test_a_part_that_names_no_version_says_what_there_is(
+    annolog: Service,
+) -> None:
+    await annolog.say(exposure(1), flag="junk", text="bad")
+    made = await built(annolog, a_recipe(a_query("junk")), name="drp")
+    for named, told in (
+        ("dpr@3", "part 'old': there is no data-ID set 'dpr'; did you mean drp?"),
+        ("drp@3", "part 'old': the data-ID set 'drp' has no version '3': as of "),
+        ("drp@99999999999", "part 'old': the data-ID set 'drp' has no version"),
+        ("drp@DRP1", "part 'old': a recipe names a version by its number, as drp@1"),
+    ):
+        recipe = a_recipe({"name": "old", "version": named})
+        (problem,) = await refused(annolog, recipe, "unknown_version")
+        assert problem["reason"].startswith(told)
+    answer = await annolog.post(
+        f"{SETS}/bad/build?as_of={made['as_of'] - 1}",
+        {"recipe": a_recipe({"name": "old", "version": "drp@1"})},
+    )
+    assert "had no version yet at change" in answer.json()["detail"]
+
+
+async def test_a_dropped_detector_that_was_bad_for_a_time_is_told(
+    annolog: Service,
+) -> None:
+    facts = [
+        {
+            "instrument": "LSSTCam",
+            "obs_id": f"MC_O_20261119_{n:06d}",
+            "event": "end",
+            "source": "camera",
+            "begin": f"2026-11-20T0{n}:00:00Z",
+            "end": f"2026-11-20T0{n}:00:30Z",
+        }
+        for n in (1, 2)
+    ]
+    for fact in facts:
+        assert (await annolog.post("/exposures", fact)).is_success
+    said = await annolog.say(
+        "record:detector/instrument=LSSTCam/detector=94",
+        flag="junk",
+        text="hot",
+        observed_at={"begin": "2026-11-20T01:30:00Z", "end": None},
+    )
+    drop = [
+        {"data_id": {"exposure": NIGHT + n, "detector": 94}, "reason": f"r{n}"}
+        for n in (1, 2)
+    ]
+    made = await built(annolog, a_recipe(a_query("junk"), drop=drop))
+    assert [(one["reason"], one["flag"]) for one in made["contradictions"]] == [
+        ("r2", "junk")
+    ]
+    await annolog.retract(said)
+    assert (await built(annolog, None))["contradictions"] == []
+    then = await built(annolog, None, as_of=made["as_of"], dry_run=1)
+    assert then["contradictions"] == made["contradictions"]
+
+
+async def test_flags_that_hold_through_a_visit_speak_where_such_are_asked_for(
+    annolog: Service,
+) -> None:
+    visits = [{"instrument": "LSSTCam", "visit": 7, "exposures": [NIGHT + 1]}]
+    assert (await annolog.post("/visits", visits)).is_success
+    visit = "record:visit/instrument=LSSTCam/visit=7"
+    await annolog.say(visit, flag="junk", text="wind")
+    drop = [{"data_id": {"exposure": NIGHT + 1}, "reason": "needed"}]
+    own = await built(annolog, a_recipe(a_query("junk"), drop=drop), dry_run=1)
+    assert own["contradictions"] == []
+    query = a_query("junk", inherited=True)
+    through = await built(annolog, a_recipe(query, drop=drop), dry_run=1)
+    assert [one["flag"] for one in through["contradictions"]] == ["junk"]
+
+
+async def test_without_a_query_by_flag_those_that_exclude_speak_against_exceptions(
+    annolog: Service,
+) -> None:
+    await annolog.say(exposure(1), flag="good", text="fine")
+    await annolog.say(exposure(2), flag="junk", text="bad")
+    recipe = a_recipe(
+        {"name": "by hand", "rows": [{"exposure": NIGHT + n} for n in (2, 3)]},
+        keep=[{"data_id": {"exposure": NIGHT + 1}, "reason": "k"}],
+        drop=[{"data_id": {"exposure": NIGHT + 2}, "reason": "d"}],
+    )
+    made = await built(annolog, recipe)
+    assert [(one["action"], one["flag"]) for one in made["contradictions"]] == [
+        ("keep", "good"),
+        ("drop", "junk"),
+    ]
+    assert [one["comment"] for one in await rows(annolog)] == ["k", None]
+
+
+async def test_the_column_flag_has_the_flag_of_rows_however_they_came(
+    annolog: Service,
+) -> None:
+    await annolog.say(exposure(1), tags=["donuts"], flag="junk", text="d")
+    await annolog.say(exposure(2), flag="questionable", text="q")
+    by_tag = {"name": "tag", "query": {"tags": ["donuts"]}}
+    given = {"name": "rows", "rows": [{"exposure": NIGHT + n} for n in (2, 3)]}
+    made = await built(annolog, a_recipe(by_tag, given, columns=["flag"]))
+    found = [(one["exposure"] - NIGHT, one["flag"]) for one in await rows(annolog)]
+    assert found == [(1, "junk"), (2, "questionable"), (3, None)]
+    why = (await about(annolog, "why"))["items"]
+    assert [one["why"][0]["flag"] for one in why] == [None, None, None]
+    await annolog.say(exposure(3), flag="junk", text="later")
+    assert (await about(annolog, "why"))["agrees"]
+    then = await built(annolog, None, as_of=made["as_of"], dry_run=1)
+    assert then["digest"] == made["version"]["digest"]
+
+
+async def test_building_a_set_that_is_not_there_says_so(annolog: Service) -> None:
+    await annolog.say(exposure(1), flag="junk", text="bad")
+    await built(annolog, a_recipe(a_query("junk")), name="drp1-bad")
+    for path, method in (
+        ("drp-bad/build", annolog.post),
+        ("drp-bad/versions/1/withdraw", annolog.post),
+    ):
+        answer = await method(f"{SETS}/{path}", {"reason": "x"})
+        assert (answer.status_code, answer.json()["code"]) == (404, "unknown_set")
+        assert answer.json()["detail"] == (
+            "there is no data-ID set 'drp-bad'; did you mean drp1-bad?"
+        )
+        assert answer.json()["nearest"] == ["drp1-bad"]
+
+
+async def test_a_list_that_was_uploaded_is_compared_with_what_a_recipe_gives(
+    annolog: Service,
+) -> None:
+    await annolog.say(exposure(1), flag="junk", text="bad")
+    await annolog.say(f"detector:LSSTCam/{NIGHT + 2}/94", flag="junk", text="hot")
+    await built(annolog, a_recipe(a_query("junk")), name="new")
+    upload = f"{SETS}/bad/versions"
+    old = [{"instrument": "LSSTCam", "exposure": NIGHT + n} for n in (1, 3)]
+    assert (await annolog.post(upload, old)).is_success
+    diff = (await annolog.get(f"{upload}/1/diff", to="new@newest")).json()
+    assert diff["to"].startswith("set:new@1-")
+    assert [diff[f"{one}_count"] for one in ("added", "dropped")] == [1, 1]
+    same = (await annolog.get(f"{upload}/1/diff", to="bad@1")).json()
+    assert not same["changed"]
+    tracts = [{"skymap": "s", "tract": 1}]
+    assert (await annolog.post(f"{SETS}/sky/versions", tracts)).is_success
+    other = await annolog.get(f"{upload}/1/diff", to="sky@1")
+    assert (other.status_code, other.json()["code"]) == (422, "other_dimensions")
+    none = await annolog.get(f"{upload}/1/diff", to="nwe@1")
+    assert none.json()["code"] == "unknown_set"

@@ -168,9 +168,41 @@ async def test_releases_are_shown_and_a_label_is_one_versions(
     assert (taken.status_code, taken.json()["code"]) == (409, "label_taken")
     by_label = (await annolog.get(f"{path}/DRP1")).json()
     assert by_label["key"] == first["key"]
+    other = await annolog.post(f"{path}/1/release", {"label": "DRPX"})
+    assert (other.status_code, other.json()["code"]) == (409, "released_already")
+    assert "as DRP1: withdraw that first" in other.json()["detail"]
+    assert (await annolog.get(f"{path}/DRP1")).json()["key"] == first["key"]
     assert (await annolog.post(f"{path}/1/withdraw")).json()["label"] is None
+    changes = (await annolog.get("/changes", limit=1000)).json()["items"]
+    assert changes[-1]["type"] == "org.lsst.annolog.set_release.withdrawn.v1"
     assert (await annolog.get(f"{path}/DRP1")).status_code == 404
     await agrees(annolog)
+
+
+@pytest.mark.parametrize("label", ["now", "NEWEST", "12", "deadbeef", "1f0a77c2"])
+async def test_a_label_is_nothing_that_names_a_version_otherwise(
+    annolog: Service, label: str
+) -> None:
+    await uploaded(annolog, ROWS)
+    path = f"{SETS}/bad/versions/1/release"
+    assert (await annolog.post(path, {"label": label})).status_code == 422
+
+
+async def test_a_detector_is_in_what_has_its_whole_exposure(annolog: Service) -> None:
+    whole = (await uploaded(annolog, ROWS))["version"]["key"]
+    part = [{"instrument": "LSSTCam", "exposure": 2026111900003, "detector": 13}]
+    both = (await uploaded(annolog, [*ROWS, *part]))["version"]["key"]
+    exposure = "exposure:LSSTCam/2026111900003"
+    detector = "detector:LSSTCam/2026111900003/13"
+    found = (await annolog.get(f"{SETS}/containing", key=detector)).json()["items"]
+    assert [(one["key"], one["member"]) for one in found] == [
+        (both, detector),
+        (whole, exposure),
+    ]
+    one = (await annolog.get(f"{SETS}/containing", key=detector, limit=1)).json()
+    assert [each["key"] for each in one["items"]] == [both]
+    found = (await annolog.get(f"{SETS}/containing", key=exposure)).json()["items"]
+    assert {each["member"] for each in found} == {exposure}
 
 
 async def test_the_owner_of_a_set_can_be_another(annolog: Service) -> None:

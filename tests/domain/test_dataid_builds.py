@@ -16,13 +16,18 @@ from annolog.domain.dataid_builds import (
     exempt_keys,
     given_rows,
     table_rows,
+    unflagged_keys,
+    with_flags,
 )
 from annolog.domain.dataid_formats import write
 from annolog.domain.dataid_recipes import Recipe, settle
 from annolog.domain.dataids import difference, digest
-from tests.support.dataids import UNRULED
+from annolog.domain.setredactions import REASON_LEFT
+from annolog.domain.shipped import shipped_entries
+from tests.support.dataids import UNRULED, vocabulary_of
 
 QUERY = {"flags": ["junk"]}
+VOCABULARY = vocabulary_of(shipped_entries())
 
 
 def a_recipe(*parts: dict[str, Any], **members: object) -> Recipe:
@@ -169,16 +174,66 @@ def test_flags_that_speak_against_exceptions_are_told() -> None:
     )
     keys = exempt_keys(recipe)
     assert keys == tuple(f"exposure:LSSTCam/{n}" for n in range(1, 7))
-    flags = dict(zip(keys, ["good", "junk", None, "junk", "good", None], strict=True))
-    assert contradictions(recipe, flags) == (
+    held = [("good",), ("junk",), (), ("junk",), ("good",), ()]
+    flags = dict(zip(keys, held, strict=True))
+    assert contradictions(recipe, flags, VOCABULARY) == (
         Exempt("keep", an_id(1), "because", "good"),
         Exempt("drop", an_id(4), "because", "junk"),
     )
 
 
-def test_recipe_that_asks_for_no_flag_is_contradicted_by_none() -> None:
-    recipe = a_recipe({"name": "a", "query": {"tags": ["x"]}}, keep=[exempt(1)])
-    assert contradictions(recipe, {"exposure:LSSTCam/1": "good"}) == ()
+def test_flags_that_hold_through_others_speak_against_exceptions_too() -> None:
+    recipe = a_recipe(JUNK, keep=[exempt(1)], drop=[exempt(2)])
+    flags = dict.fromkeys(exempt_keys(recipe), ("good", "junk"))
+    assert contradictions(recipe, flags, VOCABULARY) == (
+        Exempt("drop", an_id(2), "because", "junk"),
+    )
+
+
+def test_recipe_that_asks_for_no_flag_goes_by_those_that_exclude() -> None:
+    recipe = a_recipe(
+        {"name": "a", "query": {"tags": ["x"]}},
+        keep=[exempt(1), exempt(2), exempt(3)],
+        drop=[exempt(4), exempt(5)],
+    )
+    keys = exempt_keys(recipe)
+    held = [("good",), ("junk",), ("follow_up",), ("good",), ("junk",)]
+    flags = dict(zip(keys, held, strict=True))
+    assert contradictions(recipe, flags, VOCABULARY) == (
+        Exempt("keep", an_id(1), "because", "good"),
+        Exempt("drop", an_id(5), "because", "junk"),
+    )
+
+
+def test_reason_to_keep_a_row_is_its_comment_where_it_has_no_other() -> None:
+    recipe = a_recipe(
+        JUNK, keep=[exempt(1), exempt(2), exempt(3, values={"comment": "own"})]
+    )
+    built = combine(recipe, {"junk": found(1, comment="said")})
+    assert [row.values for row in built.table.rows] == [
+        ("said",),
+        ("because",),
+        ("own",),
+    ]
+    plain = combine(a_recipe(JUNK, keep=[exempt(2)], columns=[]), {})
+    assert plain.table.columns == ()
+    gone = {"data_id": {"exposure": 2}, "reason": REASON_LEFT}
+    assert combine(a_recipe(JUNK, keep=[gone]), {}).table.rows[0].values == (None,)
+
+
+def test_rows_that_came_by_something_else_get_the_flag_that_holds() -> None:
+    tagged = [Found(an_id(n), Why("a", tags=("x",))) for n in (1, 2)]
+    recipe = a_recipe({"name": "a", "query": {"tags": ["x"]}}, JUNK, columns=["flag"])
+    table = combine(recipe, {"a": tagged, "junk": found(3)}).table
+    keys = unflagged_keys(table)
+    assert keys == ("exposure:LSSTCam/1", "exposure:LSSTCam/2")
+    filled = with_flags(table, {keys[0]: ("questionable", "junk")})
+    assert [row.values for row in filled.rows] == [
+        ("questionable",),
+        (None,),
+        ("junk",),
+    ]
+    assert unflagged_keys(combine(a_recipe(JUNK), {"junk": found(1)}).table) == ()
 
 
 exposures = st.lists(st.integers(1, 9), unique=True)

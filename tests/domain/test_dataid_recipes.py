@@ -62,6 +62,21 @@ def refused(**members: object) -> list[tuple[str, str]]:
             },
             "day_obs_min 20261120 lies after day_obs_max 20261119",
         ),
+        (
+            {
+                "parts": [
+                    {
+                        "name": "a",
+                        "query": {
+                            "instrument": "LSSTCam",
+                            "flags": ["junk"],
+                            "day_obs_min": 20261399,
+                        },
+                    }
+                ]
+            },
+            "20261399 is no date",
+        ),
         ({"drop": [{"data_id": {"exposure": 1}}]}, "Field required"),
         ({"drop": [{"data_id": {"exposure": 1}, "reason": ""}]}, "at least 1"),
         ({"unknown": 1}, "Extra inputs"),

@@ -1,6 +1,8 @@
 """Tables of data IDs, as tests draw and read them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
+from uuid import UUID
 
 from hypothesis import strategies as st
 
@@ -8,7 +10,9 @@ from annolog.domain.dataid_formats import Format, parse
 from annolog.domain.dataid_uploads import Assembled, ExposureName, assemble
 from annolog.domain.dataids import DataIdTable, Value, table
 from annolog.domain.dimensions import MAX_INTEGER, UNIVERSE
+from annolog.domain.entries import Entry
 from annolog.domain.instruments import SHIPPED, Instruments
+from annolog.domain.vocabulary import Vocabulary
 
 ODD_TEXTS = (
     " i donuts",
@@ -102,6 +106,16 @@ def tables(draw: st.DrawFn, *, of_one: bool | None = None) -> DataIdTable:
         for key in keys
     ]
     return table(dimensions, columns, rows, "LSSTCam" if single else None)
+
+
+def vocabulary_of(
+    entries: Iterable[tuple[str, str, dict[str, Any]]],
+) -> Vocabulary:
+    """Make a vocabulary of entries given as kind, key and fields."""
+    return Vocabulary.from_entries(
+        Entry(kind, key, UUID(int=n), n, n, fields)
+        for n, (kind, key, fields) in enumerate(entries, start=1)
+    )
 
 
 def read(

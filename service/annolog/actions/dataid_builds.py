@@ -5,7 +5,7 @@ so whoever builds the same recipe as of the same change gets the same rows.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 import msgspec
@@ -19,17 +19,31 @@ from annolog.domain.dataid_builds import (
     exempt_keys,
     given_rows,
     table_rows,
+    unflagged_keys,
+    with_flags,
 )
 from annolog.domain.dataid_queries import Judge, rows_of
 from annolog.domain.dataid_recipes import Recipe, RecipePart, SetQuery
-from annolog.domain.dataids import MAX_ROWS, DataIdTable, Difference, difference
+from annolog.domain.dataid_words import NewTag, new_tags
+from annolog.domain.dataids import (
+    MAX_ROWS,
+    DataIdTable,
+    Difference,
+    difference,
+    no_set,
+)
 from annolog.domain.errors import InvalidError, TooLargeError
 from annolog.domain.setrecords import table_of
 from annolog.domain.setredactions import blank_table
+from annolog.domain.vocabulary import Vocabulary
 from annolog.storage import changes, dataid_redactions, dataids, entries
 from annolog.storage.database import Connection
 from annolog.storage.dataid_queries import Reader, more_time
 from annolog.storage.large import worked_out
+
+_DIGITS = 9
+"""A number of a version has no more: it fits the database's integers."""
+_MOST_NAMED = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +106,18 @@ async def build(conn: Connection, recipe: Recipe, as_of: int | None) -> Outcome:
             lists.append(list_id)
     count = sum(len(rows) for rows in found.values())
     built = await worked_out(count, combine, recipe, found)
-    keys = exempt_keys(recipe)
-    flags: Mapping[str, str | None] = await reader.flags(keys) if keys else {}
-    return Outcome(built, number, contradictions(recipe, flags), lists)
+    unflagged: tuple[str, ...] = ()
+    if "flag" in recipe.columns:
+        unflagged = await worked_out(count, unflagged_keys, built.table)
+    keys = tuple(dict.fromkeys((*exempt_keys(recipe), *unflagged)))
+    flags: Mapping[str, Sequence[str]] = {}
+    if keys:
+        flags = await reader.flags(keys, inherits=recipe.inherits)
+    if unflagged:
+        table = await worked_out(count, with_flags, built.table, flags)
+        built = replace(built, table=table)
+    contradicted = contradictions(recipe, flags, known.vocabulary)
+    return Outcome(built, number, contradicted, lists)
 
 
 async def _asked(
@@ -125,12 +148,11 @@ async def _version(
     named = part.version or ""
     name, _, wanted = named.partition("@")
     version, _, digest = wanted.partition("-")
-    rows = await dataids.as_of(
-        conn, name, int(version) if version.isdigit() else None, number
-    )
+    numbered = version.isascii() and version.isdigit() and len(version) <= _DIGITS
+    rows = await dataids.as_of(conn, name, int(version) if numbered else None, number)
     rows = [one for one in rows if one.digest.hex().upper().startswith(digest.upper())]
-    if not rows or (wanted and not version.isdigit()):
-        reason = f"there was no version {named!r} after change {number}"
+    if not rows or (wanted and not numbered):
+        reason = f"part {part.name!r}: {await _missing(conn, name, wanted, number)}"
         raise InvalidError.at(
             f"/parts/{place}/version", named, reason, "unknown_version"
         )
@@ -143,6 +165,46 @@ async def _version(
         raise InvalidError.at(f"/parts/{place}/version", named, reason, "rows_not_here")
     table = table_of(msgspec.json.decode(body), None)
     return rows[0].list_id, table_rows(part.name, table)
+
+
+async def unsaid_tags(
+    conn: Connection, recipe: Recipe, vocabulary: Vocabulary
+) -> list[NewTag]:
+    """List the tags of a recipe that neither the vocabulary nor any statement has.
+
+    Parameters
+    ----------
+    conn
+        A connection.
+    recipe
+        A settled recipe.
+    vocabulary
+        That of now.
+    """
+    found = new_tags(recipe, vocabulary)
+    words = {word for one in found for word in one.words}
+    said = await dataids.tags_said(conn, sorted(words)) if words else set()
+    return [one for one in found if said.isdisjoint(one.words)]
+
+
+async def _missing(conn: Connection, name: str, wanted: str, number: int) -> str:
+    """Say why a recipe finds no such version."""
+    there = await dataids.numbers_as_of(conn, name, number)
+    if not there:
+        if await dataids.exists(conn, name):
+            return f"the data-ID set {name!r} had no version yet at change {number}"
+        return no_set(name, await dataids.names(conn))
+    if not wanted[:1].isdigit():
+        return (
+            f"a recipe names a version by its number, as {name}@{there[-1]}, "
+            f"not by {wanted[:80]!r}"
+        )
+    listed = ", ".join(map(str, there[-_MOST_NAMED:]))
+    more = "... " if len(there) > _MOST_NAMED else ""
+    return (
+        f"the data-ID set {name!r} has no version {wanted[:80]!r}: as of change "
+        f"{number} it had {more}{listed}"
+    )
 
 
 async def told_apart(

@@ -103,7 +103,7 @@ async def look(
             continue
         decide = _decision(found, interval)
         wants = Wants(sets=frozenset({found.name}))
-        if found.drifts != row.drifts and await lane.submit(Work(decide, wants)):
+        if found.drifts != bool(row.drifts) and await lane.submit(Work(decide, wants)):
             told.append(found.key)
     return told
 

@@ -6,11 +6,12 @@ written, so an upload may be repeated and a nightly job leaves no trace of night
 which nothing changed.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from annolog.actions.desk import Desk
 from annolog.actions.exposures import seal
@@ -47,11 +48,28 @@ Reason = Annotated[str, Field(max_length=MAX_REASON)]
 User = Annotated[str, Field(min_length=1, max_length=MAX_USER_CHARACTERS)]
 
 
+_RESERVED = frozenset({"newest", "now"})
+_LIKE_A_DIGEST = re.compile(r"[0-9a-f]{8,}", re.IGNORECASE)
+
+
+def _a_label(label: str) -> str:
+    if label.lower() in _RESERVED:
+        msg = f"{label!r} means something else where versions are named"
+        raise ValueError(msg)
+    if _LIKE_A_DIGEST.fullmatch(label):
+        msg = f"{label!r} looks like the digest of a version"
+        raise ValueError(msg)
+    return label
+
+
 class ReleaseDraft(Part):
     """That a version is released."""
 
-    label: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9._-]{0,63}$")] = Field(
-        description="Label: letters, digits, '.', '_' and '-', first a letter.",
+    label: Annotated[
+        str, Field(pattern=r"^[A-Za-z][A-Za-z0-9._-]{0,63}$"), AfterValidator(_a_label)
+    ] = Field(
+        description="Label: letters, digits, '.', '_' and '-', first a letter; not "
+        "`newest` or `now`, nor what looks like a digest (8 or more of 0-9 and a-f).",
         examples=["DRP1"],
     )
     reason: Reason = Field("", description="Why; Markdown.")
@@ -270,15 +288,20 @@ def release(
     -------
     callable
         The decision: False where it is released under this label already. It raises
-        `ConflictError` where the label is another version's.
+        `ConflictError` where it is released under another one, which would be gone for
+        all who go by it, and where the label is another version's.
     """
 
     def decide(desk: Desk) -> bool:
         held = held_set(desk, name)
         permit(request, Action.RELEASE, held)
         _require_version(held, key)
-        if held.label_of(key) == draft.label:
+        before = held.label_of(key)
+        if before == draft.label:
             return False
+        if before is not None:
+            msg = f"{key} is released as {before}: withdraw that first"
+            raise ConflictError(msg, code="released_already", extra={"label": before})
         for one in held.versions:
             if one.key != key and held.label_of(one.key) == draft.label:
                 msg = (

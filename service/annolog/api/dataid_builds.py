@@ -30,7 +30,9 @@ from annolog.domain import dataids
 from annolog.domain.annotations import Part
 from annolog.domain.dataid_builds import Exempt, Why
 from annolog.domain.dataid_recipes import Recipe, names_in, settle
-from annolog.domain.errors import ConflictError
+from annolog.domain.dataid_words import check_flags, check_tags
+from annolog.domain.dataids import DataIdTable
+from annolog.domain.errors import ConflictError, InvalidError
 from annolog.domain.roles import Actor
 from annolog.domain.setrecords import member_key, set_name
 from annolog.runtime import Runtime
@@ -84,8 +86,8 @@ class DiffQuery(Asks):
 
     to: str = Field(
         "newest",
-        description="A version, as a number, number-DIGEST, a label or `newest`; or "
-        "`now`: what its recipe gives now.",
+        description="A version, as a number, number-DIGEST, a label or `newest`, or "
+        "one of another set as `NAME@3`; or `now`: what its recipe gives now.",
     )
 
 
@@ -94,8 +96,9 @@ class DiffQuery(Asks):
     summary="Build a version of a data-ID set",
     description="From a recipe, or from that of the newest version, as of now or of a "
     "change. The answer says what changes, which rows were left out and why, and which "
-    "rows to keep or drop a flag contradicts. 201; 200 where nothing is written: the "
-    "newest version says the same, or it is a dry run.",
+    "rows to keep or drop a flag contradicts; `notes` has tags that no statement has. "
+    "201; 200 where nothing is written: the newest version says the same, or it is a "
+    "dry run.",
     status_code=201,
     **contract(
         takes=BuildDraft,
@@ -118,6 +121,9 @@ async def build(
     own = set_name(name)
     recipe = await _recipe(runtime, own, draft)
     async with snapshot(runtime.reads) as conn:
+        unsaid = await dataid_builds.unsaid_tags(conn, recipe, runtime.vocabulary)
+        if draft.recipe is not None:
+            check_tags(unsaid)
         outcome = await dataid_builds.build(conn, recipe, query.as_of)
     table = outcome.built.table
     content = await worked_out(len(table.rows), actions.content_of, table)
@@ -125,7 +131,8 @@ async def build(
         own, content, draft.reason, recipe.as_json(), outcome.as_of, query.parent
     )
     asked = asked_of(request, actor, draft.model_dump(mode="json"))
-    said = {"as_of": outcome.as_of, **_about(outcome)}
+    notes = [one.told for one in unsaid]
+    said = {"as_of": outcome.as_of, "notes": notes, **_about(outcome)}
     return await publish(runtime, asked, proposal, said, dry_run=query.dry_run)
 
 
@@ -133,6 +140,7 @@ async def _recipe(runtime: Runtime, name: str, draft: BuildDraft) -> Recipe:
     """Give the recipe to build: as sent, with primary keys, or the newest version's."""
     if draft.recipe is None:
         return _recipe_of(await find(runtime, name, "newest"))
+    check_flags(draft.recipe, runtime.vocabulary)
     names = names_in(draft.recipe, runtime.instruments)
     known = await dataid_uploads.looked_up(runtime.resolver, names, runtime.instruments)
     size = sum(len(part.rows or ()) for part in draft.recipe.parts)
@@ -241,8 +249,8 @@ async def show_drift(
 @get(
     PREFIX + "/{name:str}/versions/{version:str}/diff",
     summary="Compare a version of a data-ID set",
-    description="What leads from it to another version, or to what its recipe gives "
-    "now.",
+    description="What leads from it to another version, of this set or of another one "
+    "with rows of such a kind, or to what its recipe gives now.",
     **contract(asks=DiffQuery, gives={200: ANY}, missing=True, conflict=True),
 )
 async def show_diff(
@@ -264,8 +272,10 @@ async def show_diff(
             changes = await dataid_builds.told_apart(conn, found.list_id, old, new)
         key, as_of = "now", outcome.as_of
     else:
-        other = await find(runtime, own, asked.to)
+        there, _, wanted = asked.to.removeprefix("set:").rpartition("@")
+        other = await find(runtime, set_name(there) if there else own, wanted)
         new, key = await table_of(runtime, other), other.key
+        _check_comparable(found, old, other, new)
         changes = await worked_out(len(new.rows), dataids.difference, old, new)
     return json_answer(
         {"from": found.key, "to": key, "as_of": as_of, **shown.difference(changes)}
@@ -301,6 +311,23 @@ async def _redactions(
             sorted(annotations),
             MAX_REDACTIONS,
         )
+
+
+def _check_comparable(
+    found: Version, old: DataIdTable, other: Version, new: DataIdTable
+) -> None:
+    """Refuse to compare tables of things that have nothing to do with each other.
+
+    Exposures may be compared with detectors of exposures, as within a set.
+    """
+    mine, theirs = set(old.dimensions), set(new.dimensions)
+    if not mine or not theirs or mine <= theirs or theirs <= mine:
+        return
+    reason = (
+        f"{found.key} has rows of {', '.join(old.dimensions)}, {other.key} of "
+        f"{', '.join(new.dimensions)}: these cannot be compared"
+    )
+    raise InvalidError.at("?to", other.key, reason, "other_dimensions")
 
 
 def _is_here(runtime: Runtime, version: Version) -> bool:

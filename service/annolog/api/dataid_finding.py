@@ -12,9 +12,10 @@ from annolog.api.dataid_views import Version
 from annolog.api.requests import MAX_USER_AGENT
 from annolog.auth import headers
 from annolog.domain import records
-from annolog.domain.dataids import DataIdTable
+from annolog.domain.dataids import DataIdTable, no_set
 from annolog.domain.errors import InvalidError, NotFoundError
 from annolog.domain.roles import Actor
+from annolog.domain.vocabulary import nearest
 from annolog.runtime import Runtime
 from annolog.storage import dataids as stored
 from annolog.storage.database import reading
@@ -73,6 +74,7 @@ async def find(runtime: Runtime, name: str, version: str) -> Version:
     found = [Version(one) for one in rows]
     found = [one for one in found if one.digest.startswith(digest.lower())]
     if not found:
+        await require_set(runtime, name)
         msg = f"the data-ID set {name} has no version {version[:80]!r}"
         raise NotFoundError(msg, code="unknown_version")
     if len({one.key for one in found}) > 1:
@@ -80,6 +82,24 @@ async def find(runtime: Runtime, name: str, version: str) -> Version:
         reason = f"{name}@{version} may be any of {keys}: write the one that you mean"
         raise InvalidError(reason, code="ambiguous")
     return found[0]
+
+
+async def require_set(runtime: Runtime, name: str) -> None:
+    """Check that there is a set of this name.
+
+    Raises
+    ------
+    NotFoundError
+        There is none; it says which names are near.
+    """
+    async with reading(runtime.reads) as conn:
+        if await stored.exists(conn, name):
+            return
+        known = await stored.names(conn)
+    near = list(nearest(name, known))
+    raise NotFoundError(
+        no_set(name, known), code="unknown_set", extra={"nearest": near}
+    )
 
 
 async def table_of(runtime: Runtime, version: Version) -> DataIdTable:

@@ -10,7 +10,14 @@ from annolog.actions import dataids as actions
 from annolog.actions.dataids import AccessDraft, ReleaseDraft, WithdrawDraft
 from annolog.actions.desk import Work
 from annolog.api.contract import ANY, contract
-from annolog.api.dataid_finding import PREFIX, again, asked_of, find, json_answer
+from annolog.api.dataid_finding import (
+    PREFIX,
+    again,
+    asked_of,
+    find,
+    json_answer,
+    require_set,
+)
 from annolog.api.requests import json_body
 from annolog.domain.ledger import Wants
 from annolog.domain.roles import Actor
@@ -24,7 +31,8 @@ from annolog.storage.database import reading
     PREFIX + "/{name:str}/versions/{version:str}/release",
     summary="Release a version of a data-ID set",
     description="Under a label, by a curator. A released version is watched: it is "
-    "told when its recipe would give other rows. 200 if it is released so already.",
+    "told when its recipe would give other rows. 200 if it is released so already. 409 "
+    "if it has another label, or another version has this one: withdraw that first.",
     status_code=201,
     **contract(takes=ReleaseDraft, gives={201: ANY, 200: ANY}, conflict=True),
 )
@@ -83,6 +91,7 @@ async def set_access(
     """Take who keeps a set."""
     draft = await json_body(request, AccessDraft)
     own = set_name(name)
+    await require_set(runtime, own)
     asked = asked_of(request, actor, [own, draft.model_dump()])
     decide = actions.share(asked, own, draft)
     await runtime.lane.submit(Work(decide, Wants(sets=frozenset({own}))))

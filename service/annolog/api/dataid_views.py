@@ -71,6 +71,7 @@ class Version:
             "number": self.row.number,
             "label": self.row.label,
             "drifts": self.row.drifts,
+            "drift_told_at": self.row.drift_told_at,
             "rows_redacted_by": self.row.rows_redacted_by,
             **{name: self.fields.get(name) for name in _SHOWN},
         }

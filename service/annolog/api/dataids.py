@@ -16,6 +16,7 @@ from annolog.api.dataid_finding import (
     SetRow,
     find,
     json_answer,
+    require_set,
     table_of,
 )
 from annolog.api.dataid_uploads import TYPES
@@ -23,7 +24,8 @@ from annolog.api.dataid_views import Version
 from annolog.api.parameters import read_query
 from annolog.domain.dataid_formats import MEDIA_TYPES, Format, write
 from annolog.domain.errors import InvalidError, NotFoundError
-from annolog.domain.setrecords import HeldSet, set_name
+from annolog.domain.setrecords import set_name
+from annolog.domain.targets import DetectorTarget, parse_key
 from annolog.runtime import Runtime
 from annolog.storage import dataids as stored
 from annolog.storage.database import reading
@@ -110,7 +112,8 @@ async def show_set(
         rows = await stored.versions(
             conn, own, before=asked.cursor, limit=asked.limit + 1
         )
-    _require(held)
+    if not held.versions:
+        await require_set(runtime, own)
     page = [Version(one) for one in rows[: asked.limit]]
     following = page[-1].version if len(rows) > asked.limit else None
     return json_answer(
@@ -187,8 +190,9 @@ async def download(
     PREFIX + "/containing",
     summary="List the versions in which a data ID is",
     description="Versions of any set with a row that names this target, the newest "
-    "first. `key` takes any name of the target; `annotation` asks for the targets of "
-    "an annotation instead.",
+    "first. `key` takes any name of the target; a detector of an exposure is in a "
+    "version that has the whole exposure, too, and `member` says which of the two is. "
+    "`annotation` asks for the targets of an annotation instead.",
     **contract(asks=MemberQuery, gives={200: ANY}, missing=True),
 )
 async def list_containing(
@@ -210,17 +214,17 @@ async def list_containing(
         items = [Version(one).shown() for one in rows]
         return json_answer({"annotation": asked.annotation, "items": items})
     key = await runtime.resolver.one(asked.key or "", runtime.instruments, "?key")
+    keys = [key]
+    target = parse_key(key)
+    if isinstance(target, DetectorTarget):
+        keys.append(target.exposure.key)
     async with reading(runtime.reads) as conn:
-        found = await stored.containing(conn, [key], limit=asked.limit)
-    return json_answer(
-        {"key": key, "items": [Version(one).shown() for _, one in found]}
-    )
-
-
-def _require(held: HeldSet) -> None:
-    if not held.versions:
-        msg = f"there is no data-ID set {held.name}"
-        raise NotFoundError(msg, code="unknown_set")
+        found = await stored.containing(conn, keys, limit=len(keys) * asked.limit)
+    shown: dict[int, dict[str, Any]] = {}
+    for member, one in sorted(found, key=lambda pair: pair[0] != key):
+        shown.setdefault(one.number, {"member": member, **Version(one).shown()})
+    newest = sorted(shown, reverse=True)[: asked.limit]
+    return json_answer({"key": key, "items": [shown[one] for one in newest]})
 
 
 def _accepted(request: Request[Any, Any, Any]) -> Format:

@@ -18,6 +18,8 @@ from annolog.domain.dataids import (
     table,
     target_of,
 )
+from annolog.domain.setredactions import REASON_LEFT
+from annolog.domain.vocabulary import Vocabulary
 
 KEEP = "keep"
 """In place of a part's name: the rows to keep."""
@@ -111,7 +113,8 @@ class Exempt:
     reason
         Why.
     flag
-        The flag that speaks against it; None where it merely makes no difference.
+        The flag that speaks against it, its own or one that holds for it through
+        another target; None where it merely makes no difference.
     """
 
     action: Literal["keep", "drop"]
@@ -190,7 +193,8 @@ def combine(recipe: Recipe, found: Mapping[str, Iterable[Found]]) -> Built:
     -------
     Built
         Of a column that several parts fill for a row, the value of a row to keep comes
-        first and then that of the first part.
+        first and then that of the first part. A row to keep without a comment has its
+        reason there.
     """
     rows, minus = _gathered(recipe, found)
     drops = _Cover(row.data_id for row in recipe.drop)
@@ -243,39 +247,88 @@ def exempt_keys(recipe: Recipe) -> tuple[str, ...]:
     recipe
         A settled recipe.
     """
-    targets = (target_of(row.data_id) for row in (*recipe.keep, *recipe.drop))
-    return tuple(dict.fromkeys(one.key for one in targets if one is not None))
+    return _keys(row.data_id for row in (*recipe.keep, *recipe.drop))
 
 
 def contradictions(
-    recipe: Recipe, flags: Mapping[str, str | None]
+    recipe: Recipe, flags: Mapping[str, Sequence[str]], vocabulary: Vocabulary
 ) -> tuple[Exempt, ...]:
     """List the rows to keep and to drop that a flag speaks against.
 
     A row to drop is contradicted by a flag that the recipe asks for, a row to keep by
-    any that it does not ask for. Where nobody has voted nothing contradicts.
+    any that it does not ask for. A recipe that asks for no flags is taken to be after
+    what may not be used: by the flags that exclude. Where nobody has voted nothing
+    contradicts, and a request to look is no vote.
 
     Parameters
     ----------
     recipe
-        A settled recipe; one that asks for no flags is not contradicted by any.
+        A settled recipe.
     flags
-        The effective flag of each of `exempt_keys`; None or missing: it has none.
+        The flags that hold for each of `exempt_keys`, its own first; missing: none.
+    vocabulary
+        Which flags exclude, and which ask.
 
     Returns
     -------
     tuple of Exempt
         Rows to keep first, each in the recipe's order.
     """
-    wanted = recipe.flags
+    known = vocabulary.flags.values()
+    wanted = recipe.flags or {one.name for one in known if one.excludes}
     found = []
-    for action, exempt in _exempt(recipe) if wanted else ():
+    for action, exempt in _exempt(recipe):
         for row in exempt:
             target = target_of(row.data_id)
-            flag = flags.get(target.key) if target is not None else None
-            if flag is not None and (flag in wanted) == (action == "drop"):
-                found.append(Exempt(action, dict(row.data_id), row.reason, flag))
+            held = () if target is None else flags.get(target.key, ())
+            fitting = [one for one in held if one in wanted]
+            votes = [one for one in held if one not in vocabulary.asking]
+            against = fitting if action == "drop" else [] if fitting else votes
+            if against:
+                data_id = dict(row.data_id)
+                found.append(Exempt(action, data_id, row.reason, against[0]))
     return tuple(found)
+
+
+def unflagged_keys(content: DataIdTable) -> tuple[str, ...]:
+    """Give the keys of the rows that have no flag in a column that wants one.
+
+    Parameters
+    ----------
+    content
+        What a recipe gives.
+    """
+    if "flag" not in content.columns:
+        return ()
+    at = content.columns.index("flag")
+    rows = zip(content.rows, content.data_ids(), strict=True)
+    return _keys(data_id for row, data_id in rows if row.values[at] is None)
+
+
+def with_flags(content: DataIdTable, flags: Mapping[str, Sequence[str]]) -> DataIdTable:
+    """Give a table with the flags of rows that came by something else than a flag.
+
+    Parameters
+    ----------
+    content
+        What a recipe gives.
+    flags
+        The flags that hold for each of `unflagged_keys`, its own first; missing: none.
+    """
+    rows = []
+    for row, data_id in zip(content.rows, content.data_ids(), strict=True):
+        values = dict(zip(content.columns, row.values, strict=True))
+        if values["flag"] is None:
+            target = target_of(data_id)
+            held = () if target is None else flags.get(target.key, ())
+            values["flag"] = next(iter(held), None)
+        rows.append((data_id, values))
+    return table(content.dimensions, content.columns, rows, content.instrument)
+
+
+def _keys(data_ids: Iterable[Mapping[str, int | str]]) -> tuple[str, ...]:
+    targets = (target_of(one) for one in data_ids)
+    return tuple(dict.fromkeys(one.key for one in targets if one is not None))
 
 
 def _exempt(
@@ -334,6 +387,10 @@ def _table(recipe: Recipe, rows: Mapping[_Items, Sequence[Found]]) -> DataIdTabl
                 columns.setdefault(name)
                 if value is not None and value != "":
                     values.setdefault(name, value)
+        if "comment" in recipe.columns:
+            # Nothing else says why a row to keep is in the list.
+            kept = given[0].why.reason
+            values.setdefault("comment", kept if kept != REASON_LEFT else None)
         merged.append((dict(items), values))
     instrument = recipe.instrument
     of_one = all(dict(items).get("instrument") == instrument for items in rows)

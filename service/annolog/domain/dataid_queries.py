@@ -165,27 +165,63 @@ def classes_of(around: Around) -> list[Class]:
     return found
 
 
-def flags_of(around: Around, keys: Iterable[str]) -> dict[str, str | None]:
-    """Give the effective flag of each target; None where it has none.
+def flags_of(
+    around: Around, keys: Iterable[str], *, inherits: bool
+) -> dict[str, tuple[str, ...]]:
+    """Give the flags that hold for targets.
 
     Parameters
     ----------
     around
-        What was known of all of them.
+        What was known of all of them and of what lies around them; `exposures` has the
+        times of those to which detectors belong.
     keys
         The targets.
+    inherits
+        Whether flags count that hold through another target, as a visit's. That of a
+        detector as such always does, for the exposures that its time overlaps.
+
+    Returns
+    -------
+    dict
+        By key: its own effective flag, then those of other targets, each once.
     """
     by_key = {key: one for one in classes_of(around) for key in one.keys}
-    found: dict[str, str | None] = {}
+    found: dict[str, tuple[str, ...]] = {}
     for key in keys:
-        stood = by_key[key].stood if key in by_key else ()
         target = parse_key(key)
         instrument = getattr(target, "instrument", None)
         if isinstance(target, RecordTarget):
             instrument = dict(target.data_id).get("instrument")
-        state = state_of((one.standing for one in stood), around.vocabulary, instrument)
-        found[key] = state.flag
+        here = by_key.get(key)
+        lists: list[Sequence[Stood]] = [here.stood if here is not None else ()]
+        if isinstance(target, DetectorTarget):
+            window = around.exposures.get(target.exposure.key)
+            said = by_key.get(detector_key(target))
+            stood = said.stood if said is not None else ()
+            lists.append([one for one in stood if holds(one.observed, window)])
+        for one in inherited(target, around.relations) if inherits else ():
+            source = by_key.get(one.source)
+            if source is not None and not one.timed and not one.words_only:
+                lists.append(source.stood)
+        states = (
+            state_of((one.standing for one in stood), around.vocabulary, instrument)
+            for stood in lists
+            if stood
+        )
+        found[key] = tuple(dict.fromkeys(one.flag for one in states if one.flag))
     return found
+
+
+def sources_of(targets: Iterable[Target], relations: Relations) -> set[str]:
+    """Give the keys of all targets whose statements may hold for these."""
+    return {one.source for each in targets for one in inherited(each, relations)}
+
+
+def detector_key(target: DetectorTarget) -> str:
+    """Give the key of a detector as such, of which one exposure's is a case."""
+    said = (("instrument", target.instrument), ("detector", target.detector))
+    return RecordTarget("detector", said).key
 
 
 class Judge:

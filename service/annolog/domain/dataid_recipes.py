@@ -23,7 +23,7 @@ from annolog.domain.dataid_uploads import (
 )
 from annolog.domain.dataids import MAX_ROWS, Value, describe
 from annolog.domain.errors import InvalidError
-from annolog.domain.instruments import Instruments
+from annolog.domain.instruments import Instruments, is_day_obs
 
 MAX_PARTS = 50
 """Parts of one recipe."""
@@ -44,7 +44,16 @@ def _one_of_each(words: list[str]) -> list[str]:
     return list(dict.fromkeys(words))
 
 
+def _a_date(day_obs: int) -> int:
+    if not is_day_obs(day_obs):
+        msg = f"{day_obs} is no date written as YYYYMMDD"
+        raise ValueError(msg)
+    return day_obs
+
+
 Words = Annotated[list[Word], Field(max_length=MAX_WORDS), AfterValidator(_one_of_each)]
+Day = Annotated[Night, AfterValidator(_a_date)]
+"""A night that a calendar has."""
 GivenRow = dict[str, str | int | float | bool | None]
 """A row as uploaded: the data ID and further columns in one object."""
 
@@ -62,8 +71,8 @@ class SetQuery(Part):
         description="`any`: one of the flags or one of the tags; `all`: one of the "
         "flags and one of the tags.",
     )
-    day_obs_min: Night | None = Field(None, description="First night (inclusive).")
-    day_obs_max: Night | None = Field(None, description="Last night (inclusive).")
+    day_obs_min: Day | None = Field(None, description="First night (inclusive).")
+    day_obs_max: Day | None = Field(None, description="Last night (inclusive).")
     inherited: bool = Field(
         False,
         description="Whether flags and tags count that hold for a target through "
@@ -186,8 +195,16 @@ class Recipe(Part):
     @property
     def flags(self) -> frozenset[str]:
         """The flags that parts without `minus` ask for."""
-        queries = (part.query for part in self.parts if not part.minus)
-        return frozenset(flag for one in queries if one for flag in one.flags)
+        return frozenset(flag for one in self._queries for flag in one.flags)
+
+    @property
+    def inherits(self) -> bool:
+        """Whether a part without `minus` asks for what holds through other targets."""
+        return any(one.inherited for one in self._queries)
+
+    @property
+    def _queries(self) -> list[SetQuery]:
+        return [one.query for one in self.parts if one.query and not one.minus]
 
 
 def names_in(recipe: Recipe, instruments: Instruments) -> tuple[ExposureName, ...]:

@@ -14,6 +14,7 @@ from annolog.domain import records
 from annolog.domain.dimensions import MAX_INTEGER, UNIVERSE
 from annolog.domain.errors import InvalidError
 from annolog.domain.targets import Target, encode_part, target_from_data_id
+from annolog.domain.vocabulary import nearest
 
 Value = str | int | float | bool | None
 """A value of a further column; None means that the row has none."""
@@ -299,6 +300,21 @@ def describe(data_id: Mapping[str, int | str]) -> str:
         for name, value in data_id.items()
     ]
     return " ".join(words)
+
+
+def no_set(name: str, known: Iterable[str]) -> str:
+    """Say that there is no set of a name, and which may have been meant.
+
+    Parameters
+    ----------
+    name
+        The name.
+    known
+        Names of all sets.
+    """
+    near = nearest(name, known)
+    hint = f"; did you mean {' or '.join(near)}?" if near else ""
+    return f"there is no data-ID set {name[:80]!r}{hint}"
 
 
 def _checked(name: str, value: int | str | None) -> int | str | None:

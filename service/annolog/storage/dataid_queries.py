@@ -10,7 +10,9 @@ from annolog.domain.dataid_queries import (
     Around,
     Judge,
     Stood,
+    detector_key,
     flags_of,
+    sources_of,
     words_of,
 )
 from annolog.domain.dataid_recipes import SetQuery
@@ -27,6 +29,7 @@ from annolog.domain.targets import (
 from annolog.domain.times import Span
 from annolog.storage import inheritance, standings
 from annolog.storage.database import Connection
+from annolog.storage.large import worked_out
 
 _NOW = "{0}.to_number is null and $1::bigint is not null"
 _AT = "{0}.from_number <= $1 and ({0}.to_number is null or {0}.to_number > $1)"
@@ -103,14 +106,38 @@ class Reader:
             days,
         )
 
-    async def flags(self, keys: Sequence[str]) -> Mapping[str, str | None]:
-        """Give the effective flag that targets had after the change."""
+    async def flags(
+        self, keys: Sequence[str], *, inherits: bool
+    ) -> Mapping[str, tuple[str, ...]]:
+        """Give the flags that held for targets after the change, their own first.
+
+        Parameters
+        ----------
+        keys
+            The targets.
+        inherits
+            Whether flags count that hold through another target, as a visit's.
+        """
+        targets = [parse_key(one) for one in keys]
+        detectors = [one for one in targets if isinstance(one, DetectorTarget)]
+        wanted = {*keys, *(detector_key(one) for one in detectors)}
+        relations = Relations(instruments=self._instruments)
+        if inherits:
+            relations = await inheritance.relations(
+                self._conn, targets, self._instruments, self._number
+            )
+            wanted |= await worked_out(len(keys), sources_of, targets, relations)
         rows = await self._conn.fetch(
-            "select target_id from target where key = any($1)", list(keys)
+            "select target_id from target where key = any($1)", list(wanted)
         )
         ids, joins = await self._grown({row["target_id"] for row in rows})
         stood = await self._stood(ids)
-        return flags_of(Around(self._number, self._vocabulary, stood, joins), keys)
+        known: Mapping[str, Span | None] = {}
+        if detectors and any(one.observed is not None for one in stood):
+            exposures_of = sorted({one.exposure.key for one in detectors})
+            known = await self._times("t.key = any($2)", exposures_of)
+        around = Around(self._number, self._vocabulary, stood, joins, known, relations)
+        return await worked_out(len(keys), flags_of, around, keys, inherits=inherits)
 
     async def texts(self, annotation_ids: Iterable[UUID]) -> Mapping[UUID, str]:
         """Read the texts of annotations as they were after the change."""
@@ -196,25 +223,33 @@ class Reader:
         self, query: SetQuery, instrument: str
     ) -> Mapping[str, Span | None]:
         """Read the exposures known after the change, with their times of then."""
+        return await self._times(
+            """t.instrument = $2
+               and coalesce(t.day_obs, e.day_obs, 0)
+                   between coalesce($3, 0) and coalesce($4, 99999999)""",
+            instrument,
+            query.day_obs_min,
+            query.day_obs_max,
+        )
+
+    async def _times(
+        self, condition: str, *values: object
+    ) -> Mapping[str, Span | None]:
+        """Read exposures that were known after the change, with their times of then."""
         rows = await self._conn.fetch(
-            """
+            f"""
             select t.target_id, t.key, coalesce(t.day_obs, e.day_obs) as day_obs,
                    e.begin_at, e.end_at, e.exposure_time, e.number > $1 as newer
               from target t left join exposure e on e.target_id = t.target_id
-             where t.instrument = $2 and t.kind = 'exposure'
-               and t.exposure_id is not null
-               and coalesce(t.day_obs, e.day_obs, 0)
-                   between coalesce($3, 0) and coalesce($4, 99999999)
+             where {condition} and t.kind = 'exposure' and t.exposure_id is not null
                and (exists (select from exposure_fact f
                              where f.target_id = t.target_id and f.number <= $1)
                     or exists (select from said s
                                 where s.target_id = t.target_id
                                   and s.from_number <= $1))
-            """,
+            """,  # noqa: S608 - put together from constants
             self._number,
-            instrument,
-            query.day_obs_min,
-            query.day_obs_max,
+            *values,
         )
         newer = [row["target_id"] for row in rows if row["newer"]]
         then = await self._merged(newer)

@@ -5,6 +5,7 @@ the records, and everything else reads them, with the bodies where more is wante
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -214,7 +215,10 @@ class VersionRow(NamedTuple):
     label
         Label under which it is released; None if it is not.
     drifts
-        Whether it was said last that it drifts.
+        Whether it was said last that it drifts; None if it is not released, or if
+        nothing of the sort was ever said.
+    drift_told_at
+        When that was said; None if it never was.
     rows_redacted_by
         The redaction that took words out of its rows; None if none did.
     """
@@ -222,14 +226,16 @@ class VersionRow(NamedTuple):
     number: int
     body: bytes
     label: str | None
-    drifts: bool
+    drifts: bool | None
+    drift_told_at: datetime | None
     rows_redacted_by: UUID | None
 
 
 _VERSION = """
   select v.number, r.body,
          case when l.operation = 'release' then l.label end as label,
-         coalesce(d.operation = 'drift', false) as drifts,
+         case when l.operation = 'release' then d.operation = 'drift' end as drifts,
+         case when l.operation = 'release' then d.created_at end as drift_told_at,
          (select redacted_by from record where record_id = v.list_id)
            as rows_redacted_by
     from set_version v
@@ -239,7 +245,7 @@ _VERSION = """
        where name = v.name and subject = v.subject
        order by clock desc, record_id desc limit 1) l on true
     left join lateral (
-      select operation from set_drift
+      select operation, created_at from set_drift
        where name = v.name and subject = v.subject
        order by clock desc, record_id desc limit 1) d on true
 """
@@ -337,7 +343,9 @@ class SetRow(NamedTuple):
     labels
         Labels under which versions are released, sorted.
     drifting
-        How many released versions drift.
+        How many released versions drift, as was said last.
+    drift_told_at
+        When that was last said of any of them; None if it never was.
     """
 
     name: str
@@ -347,6 +355,7 @@ class SetRow(NamedTuple):
     versions: int
     labels: Sequence[str]
     drifting: int
+    drift_told_at: datetime | None
 
 
 async def sets(
@@ -370,17 +379,21 @@ async def sets(
            where name collate "C" > $1 group by name order by name collate "C" limit $2
         )
         select n.name, v.version, v.subject as key, v.row_count, n.versions,
-               array(select distinct l.label from (
-                       select distinct on (subject) subject, label, operation
-                         from set_release where name = n.name
-                        order by subject, clock desc, record_id desc) l
-                      where l.operation = 'release' order by l.label) as labels,
-               (select count(*) from (
-                  select distinct on (subject) operation from set_drift
-                   where name = n.name
-                   order by subject, clock desc, record_id desc) d
-                 where d.operation = 'drift') as drifting
+               coalesce(l.labels, '{}') as labels, d.drifting, d.drift_told_at
           from named n
+         cross join lateral (
+           select array_agg(distinct s.label order by s.label) as labels,
+                  array_agg(s.subject) as subjects
+             from (select distinct on (subject) subject, label, operation
+                     from set_release where name = n.name
+                    order by subject, clock desc, record_id desc) s
+            where s.operation = 'release') l
+         cross join lateral (
+           select count(*) filter (where s.operation = 'drift') as drifting,
+                  max(s.created_at) as drift_told_at
+             from (select distinct on (subject) operation, created_at from set_drift
+                    where name = n.name and subject = any(l.subjects)
+                    order by subject, clock desc, record_id desc) s) d
          cross join lateral (
            select version, subject, row_count from set_version where name = n.name
             order by version desc, clock desc, record_id desc limit 1) v
@@ -534,6 +547,65 @@ async def as_of(
         number,
     )
     return [VersionPlace(*row) for row in found]
+
+
+async def numbers_as_of(conn: Connection, name: str, number: int) -> list[int]:
+    """List the numbers of the versions that a set had after a change, sorted."""
+    rows = await conn.fetch(
+        """
+        select distinct version from set_version where name = $1 and number <= $2
+         order by version
+        """,
+        name,
+        number,
+    )
+    return [row["version"] for row in rows]
+
+
+async def exists(conn: Connection, name: str) -> bool:
+    """Tell whether a set has any version."""
+    return bool(
+        await conn.fetchval(
+            "select exists (select from set_version where name = $1)", name
+        )
+    )
+
+
+async def names(conn: Connection, limit: int = 10_000) -> list[str]:
+    """List the names of sets."""
+    rows = await conn.fetch(
+        """
+        with recursive named as (
+          (select name from set_version order by name limit 1)
+          union all
+          select (select v.name from set_version v where v.name > n.name
+                   order by v.name limit 1)
+            from named n where n.name is not null)
+        select name from named where name is not null limit $1
+        """,
+        limit,
+    )
+    return [row["name"] for row in rows]
+
+
+async def tags_said(conn: Connection, words: Iterable[str]) -> set[str]:
+    """Tell which of these tags any revision ever had.
+
+    Parameters
+    ----------
+    conn
+        A connection.
+    words
+        Tags as they are stored; each is looked up in an index.
+    """
+    rows = await conn.fetch(
+        """
+        select word from unnest($1::text[]) as asked(word)
+         where exists (select from revision where tags && array[word])
+        """,
+        list(words),
+    )
+    return {row["word"] for row in rows}
 
 
 class Since(NamedTuple):
