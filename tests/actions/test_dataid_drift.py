@@ -6,6 +6,12 @@ from typing import Any
 import pytest
 
 from annolog.actions import dataid_drift
+from annolog.actions import dataids as actions
+from annolog.actions.dataids import Proposal
+from annolog.actions.desk import Work
+from annolog.actions.requests import Request
+from annolog.domain import dataids
+from annolog.domain.roles import Actor, Role, roles_of
 from tests.support.nights import held
 from tests.support.service import Service
 
@@ -69,6 +75,21 @@ async def test_what_was_withdrawn_is_watched_no_longer(annolog: Service) -> None
     await annolog.post("/data-id-sets/bad/versions/1/withdraw")
     await annolog.say(TWO, flag="junk", text="the neighbour")
     assert await look(annolog) == []
+
+
+async def test_a_recipe_that_cannot_be_read_keeps_no_other_from_being_watched(
+    annolog: Service,
+) -> None:
+    key = await released(annolog)
+    content = actions.content_of(dataids.table([], [], []))
+    odd = Proposal("an-older-set", content, "", {"of": "another release"}, 1)
+    curator = Actor("cur", "human", roles_of(Role.CURATOR, "human"))
+    decide = actions.publish(Request(curator, b"", None), odd)
+    assert (await annolog.runtime.lane.submit(Work(decide))).written
+    path = "/data-id-sets/an-older-set/versions/1/release"
+    assert (await annolog.post(path, {"label": "DRP1"})).is_success
+    await annolog.say(TWO, flag="junk", text="the neighbour")
+    assert await look(annolog) == [key]
 
 
 async def test_only_what_is_released_counts_as_drifting(annolog: Service) -> None:

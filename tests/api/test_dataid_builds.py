@@ -300,9 +300,9 @@ async def test_a_part_that_names_no_version_says_what_there_is(
     await annolog.say(exposure(1), flag="junk", text="bad")
     made = await built(annolog, a_recipe(a_query("junk")), name="drp")
     for named, told in (
-        ("dpr@3", "part 'old': there is no data-ID set 'dpr'; did you mean drp?"),
-        ("drp@3", "part 'old': the data-ID set 'drp' has no version '3': as of "),
-        ("drp@99999999999", "part 'old': the data-ID set 'drp' has no version"),
+        ("dpr@3", "part 'old': there is no data-ID set dpr; did you mean drp?"),
+        ("drp@3", "part 'old': the data-ID set drp has no version '3': as of "),
+        ("drp@99999999999", "part 'old': the data-ID set drp has no version"),
         ("drp@DRP1", "part 'old': a recipe names a version by its number, as drp@1"),
     ):
         recipe = a_recipe({"name": "old", "version": named})
@@ -412,7 +412,7 @@ async def test_building_a_set_that_is_not_there_says_so(annolog: Service) -> Non
         answer = await method(f"{SETS}/{path}", {"reason": "x"})
         assert (answer.status_code, answer.json()["code"]) == (404, "unknown_set")
         assert answer.json()["detail"] == (
-            "there is no data-ID set 'drp-bad'; did you mean drp1-bad?"
+            "there is no data-ID set drp-bad; did you mean drp1-bad?"
         )
         assert answer.json()["nearest"] == ["drp1-bad"]
 

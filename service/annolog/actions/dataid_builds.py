@@ -192,7 +192,7 @@ async def _missing(conn: Connection, name: str, wanted: str, number: int) -> str
     there = await dataids.numbers_as_of(conn, name, number)
     if not there:
         if await dataids.exists(conn, name):
-            return f"the data-ID set {name!r} had no version yet at change {number}"
+            return f"the data-ID set {name} had no version yet at change {number}"
         return no_set(name, await dataids.names(conn))
     if not wanted[:1].isdigit():
         return (
@@ -202,7 +202,7 @@ async def _missing(conn: Connection, name: str, wanted: str, number: int) -> str
     listed = ", ".join(map(str, there[-_MOST_NAMED:]))
     more = "... " if len(there) > _MOST_NAMED else ""
     return (
-        f"the data-ID set {name!r} has no version {wanted[:80]!r}: as of change "
+        f"the data-ID set {name} has no version {wanted[:80]!r}: as of change "
         f"{number} it had {more}{listed}"
     )
 

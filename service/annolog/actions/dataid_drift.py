@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 from uuid import UUID
 
 import msgspec
+from pydantic import ValidationError
 
 from annolog.actions import dataid_builds
 from annolog.actions.dataids import enter
@@ -97,7 +98,7 @@ async def look(
             continue
         try:
             found = await _drift(reads, fields, row.label or "")
-        except AnnologError as error:
+        except (AnnologError, ValidationError) as error:
             # One recipe that cannot be built keeps no other from being watched.
             _log.warning("%s cannot be built: %s", fields["subject"], error)
             continue

@@ -7,6 +7,7 @@ asked for, so a version can be built again.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 from uuid import UUID
 
 from annolog.domain.dataid_builds import Found, Why
@@ -211,6 +212,36 @@ def flags_of(
         )
         found[key] = tuple(dict.fromkeys(one.flag for one in states if one.flag))
     return found
+
+
+class Named(NamedTuple):
+    """Targets whose flags are wanted, with what else must be known of detectors.
+
+    Attributes
+    ----------
+    targets
+        All of them.
+    detectors
+        Keys of detectors as such, of which some are cases.
+    exposures
+        Keys of the exposures to which these cases belong.
+    """
+
+    targets: Sequence[Target]
+    detectors: frozenset[str]
+    exposures: frozenset[str]
+
+
+def named(keys: Iterable[str]) -> Named:
+    """Read the keys of targets whose flags are wanted."""
+    targets = [parse_key(one) for one in keys]
+    cases = [one for one in targets if isinstance(one, DetectorTarget)]
+    kinds = {(one.instrument, one.detector): one for one in cases}
+    return Named(
+        targets,
+        frozenset(detector_key(one) for one in kinds.values()),
+        frozenset(one.exposure.key for one in cases),
+    )
 
 
 def sources_of(targets: Iterable[Target], relations: Relations) -> set[str]:

@@ -314,7 +314,7 @@ def no_set(name: str, known: Iterable[str]) -> str:
     """
     near = nearest(name, known)
     hint = f"; did you mean {' or '.join(near)}?" if near else ""
-    return f"there is no data-ID set {name[:80]!r}{hint}"
+    return f"there is no data-ID set {name[:80]}{hint}"
 
 
 def _checked(name: str, value: int | str | None) -> int | str | None:

@@ -10,8 +10,8 @@ from annolog.domain.dataid_queries import (
     Around,
     Judge,
     Stood,
-    detector_key,
     flags_of,
+    named,
     sources_of,
     words_of,
 )
@@ -118,24 +118,22 @@ class Reader:
         inherits
             Whether flags count that hold through another target, as a visit's.
         """
-        targets = [parse_key(one) for one in keys]
-        detectors = [one for one in targets if isinstance(one, DetectorTarget)]
-        wanted = {*keys, *(detector_key(one) for one in detectors)}
+        asked = await worked_out(len(keys), named, keys)
+        wanted = {*keys, *asked.detectors}
         relations = Relations(instruments=self._instruments)
         if inherits:
             relations = await inheritance.relations(
-                self._conn, targets, self._instruments, self._number
+                self._conn, asked.targets, self._instruments, self._number
             )
-            wanted |= await worked_out(len(keys), sources_of, targets, relations)
+            wanted |= await worked_out(len(keys), sources_of, asked.targets, relations)
         rows = await self._conn.fetch(
             "select target_id from target where key = any($1)", list(wanted)
         )
         ids, joins = await self._grown({row["target_id"] for row in rows})
         stood = await self._stood(ids)
         known: Mapping[str, Span | None] = {}
-        if detectors and any(one.observed is not None for one in stood):
-            exposures_of = sorted({one.exposure.key for one in detectors})
-            known = await self._times("t.key = any($2)", exposures_of)
+        if asked.detectors and any(one.observed is not None for one in stood):
+            known = await self._times("t.key = any($2)", list(asked.exposures))
         around = Around(self._number, self._vocabulary, stood, joins, known, relations)
         return await worked_out(len(keys), flags_of, around, keys, inherits=inherits)
 
