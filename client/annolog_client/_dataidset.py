@@ -206,15 +206,15 @@ def diff(  # numpydoc ignore=PR01
     """Compare a version with what its recipe gives now, or with another one.
 
     OLD is NAME@3 or NAME@LABEL; NAME alone is the newest. NEW is a version of the same
-    set, by its number or label, or `newest`; without it, or with `now`, it is what the
-    recipe of OLD gives now.
+    set, by its number or label, or `newest`, or one of another set as OTHER@3; without
+    it, or with `now`, it is what the recipe of OLD gives now.
 
     Ends with 0 if they are the same, with 1 if they are not, and with 2 if that could
     not be told.
     """
-    name, at, new = new.removeprefix("set:").rpartition("@")
-    if at and name != old.name:
-        raise click.UsageError(f"only versions of {old.name} can be compared with it")
+    name, _, version = new.removeprefix("set:").rpartition("@")
+    if name in {"", old.name}:
+        new = version
     with (
         connected(failed=UNTOLD) as connection,
         hinting(connection, old.name, old.version, new),

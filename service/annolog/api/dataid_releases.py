@@ -23,7 +23,7 @@ from annolog.domain.ledger import Wants
 from annolog.domain.roles import Actor
 from annolog.domain.setrecords import set_name
 from annolog.runtime import Runtime
-from annolog.storage import dataids as stored
+from annolog.storage import turn_dataids
 from annolog.storage.database import reading
 
 
@@ -96,7 +96,7 @@ async def set_access(
     decide = actions.share(asked, own, draft)
     await runtime.lane.submit(Work(decide, Wants(sets=frozenset({own}))))
     async with reading(runtime.reads) as conn:
-        held = (await stored.held(conn, [own]))[own]
+        held = (await turn_dataids.held(conn, [own]))[own]
     return json_answer({"name": own, "owner": held.owner, "editors": held.editors})
 
 

@@ -35,7 +35,7 @@ from annolog.domain.ledger import Wants
 from annolog.domain.roles import Action, Actor
 from annolog.domain.setrecords import HeldSet, set_name
 from annolog.runtime import Runtime
-from annolog.storage import dataids as stored
+from annolog.storage import turn_dataids
 from annolog.storage.database import reading
 from annolog.storage.large import worked_out
 
@@ -136,7 +136,7 @@ async def publish(
     """
     name, table = proposal.name, proposal.content.table
     async with reading(runtime.reads) as conn:
-        held = (await stored.held(conn, [name]))[name]
+        held = (await turn_dataids.held(conn, [name]))[name]
     actions.permit(asked, Action.PUBLISH, held, proposal.content.about)
     before = await _newest_table(runtime, held)
     changes = await worked_out(len(table.rows), dataids.difference, before, table)

@@ -28,6 +28,7 @@ from annolog.domain.setrecords import set_name
 from annolog.domain.targets import DetectorTarget, parse_key
 from annolog.runtime import Runtime
 from annolog.storage import dataids as stored
+from annolog.storage import turn_dataids
 from annolog.storage.database import reading
 from annolog.storage.large import worked_out
 
@@ -108,7 +109,7 @@ async def show_set(
     asked = read_query(request, VersionsQuery)
     own = set_name(name)
     async with reading(runtime.reads) as conn:
-        held = (await stored.held(conn, [own]))[own]
+        held = (await turn_dataids.held(conn, [own]))[own]
         rows = await stored.versions(
             conn, own, before=asked.cursor, limit=asked.limit + 1
         )

@@ -15,7 +15,7 @@ from uuid import UUID
 from annolog.domain.book import Book
 from annolog.domain.ledger import Known, Wants
 from annolog.domain.records import Origin
-from annolog.storage import dataids, entries, turn_load, turn_messages, turn_views
+from annolog.storage import entries, turn_dataids, turn_load, turn_messages, turn_views
 from annolog.storage.database import LANE_LOCK, Connection, one_row
 from annolog.storage.incarnations import BEHIND_STREAM, Closed
 from annolog.storage.large import MANY, more_time, worked_out
@@ -111,7 +111,7 @@ async def load(conn: Connection, book: Book, wants: Wants) -> None:
     if wants.records:
         await turn_load.load_records(conn, book, wants.records)
     if wants.sets:
-        await dataids.load(conn, book, wants.sets)
+        await turn_dataids.load(conn, book, wants.sets)
     if wants.bodies:
         await turn_load.load_bodies(conn, book, wants.bodies)
 

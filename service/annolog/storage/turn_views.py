@@ -18,7 +18,7 @@ from annolog.domain.ledger import Entered, Place
 from annolog.domain.records import REDACTION_KINDS
 from annolog.domain.setrecords import REDACTION, SET_KINDS, VERSION
 from annolog.domain.setredactions import SetRedaction
-from annolog.storage import dataids
+from annolog.storage import turn_dataids
 from annolog.storage.database import Connection
 from annolog.storage.large import worked_out
 from annolog.storage.turn_rows import created_at, optional_id
@@ -318,7 +318,7 @@ async def write_others(conn: Connection, book: Book) -> None:
         elif kind == "visit":
             await _write_visit(conn, entered)
         elif kind in SET_KINDS:
-            await dataids.write(conn, entered)
+            await turn_dataids.write(conn, entered)
 
 
 async def _write_visit(conn: Connection, entered: Entered) -> None:
