@@ -7,7 +7,8 @@ from pathlib import Path
 
 from lsst.daf.butler import DataCoordinate, DatasetRef, DatasetType
 
-from annolog.butler.exporter import Exported, Exporter, Scope
+from annolog.butler.exporter import Exported, Exporter
+from annolog.butler.scopes import Scope
 from annolog.domain.snapshots import Line as Told
 from tests.benchmarks.http import Figures
 from tests.benchmarks.report import Goal, Line

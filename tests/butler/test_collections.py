@@ -554,7 +554,7 @@ def test_stale_collections_are_told_with_the_reason(tonight: Night) -> None:
         number: int = 1, later: timedelta = timedelta(0), limit: timedelta | None = None
     ) -> str | None:
         [one] = collections.check(
-            tonight.repository, number, wanted, NOW + later, limit
+            tonight.repository, InMemory(number=number), wanted, NOW + later, limit
         )
         return one.reason
 

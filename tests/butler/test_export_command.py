@@ -42,7 +42,8 @@ CHIP = f"record:detector/instrument={CAMERA}/detector=1"
 
 def lasting(made: MadeButler, word: str) -> set[Span]:
     """Give when detector 1 has a flag or a tag."""
-    found = open_reader(made.butler).lasting(CAMERA, [word], [word])
+    flags, tags = ([word], []) if word == "junk" else ([], [word])
+    found = open_reader(made.butler).lasting(CAMERA, flags, tags)
     return {span for one in found.values() for span in one.spans}
 
 
@@ -117,7 +118,60 @@ def test_sets_that_are_asked_for_come_with_their_rows(
     assert found == [
         {"instrument": CAMERA, "exposure": 2026011500000 + n} for n in (1, 99)
     ]
-    assert export(night, served.url)["removed"]["set_version"] == 1
+    bare = ["export", "butler", "--repo", night.uri, "--from", served.url]
+    for options, code, reason in (
+        ((), 1, "the data-ID set bad. Their rows would be removed; say --narrow"),
+        (("--set", "nope"), 2, "annologd: there is no data-ID set 'nope'"),
+        (("--set", "bad@1"), 2, "give the name without one, --set bad"),
+    ):
+        done = CliRunner().invoke(main, [*bare, *options])
+        assert done.exit_code == code, done.output
+        assert reason in " ".join(done.output.split())
+        assert open_reader(night.butler).members("bad") == found
+    assert export(night, served.url, "--narrow")["removed"]["set_version"] == 1
+
+
+def test_mistyped_options_take_no_flags_away(
+    served: ServiceProcess, night: MadeButler
+) -> None:
+    say(served, exposure(1), flag="junk")
+    export(night, served.url)
+    bare = ["export", "butler", "--repo", night.uri, "--from", served.url]
+    for options, code, reason in (
+        (("--instrument", "LSSTCan"), 2, "'LSSTCan' is unknown; did you mean LSSTCam"),
+        (("--instrument", "lsstcam"), 2, "the instrument 'lsstcam' is unknown"),
+        (("--day-obs-min", "20261399"), 2, "20261399 is no night"),
+        (("--day-obs-max", "20260230"), 2, "20260230 is no night"),
+        (
+            ("--day-obs-min", "20260116", "--day-obs-max", "20260115"),
+            2,
+            "--day-obs-min 20260116 lies after --day-obs-max 20260115",
+        ),
+        (("--instrument", "LATISS"), 1, "instruments beside LATISS. Their rows"),
+    ):
+        done = CliRunner().invoke(main, [*bare, *options])
+        assert done.exit_code == code, done.output
+        assert reason in " ".join(done.output.split())
+        assert junk(night) == {1}
+    done = CliRunner().invoke(main, [*bare, "--instrument", "LATISS", "--follow"])
+    assert done.exit_code == 1, done.output
+    assert junk(night) == {1}
+
+
+def test_an_instrument_may_be_one_that_only_the_service_knows(
+    served: ServiceProcess, night: MadeButler
+) -> None:
+    answer = httpx.put(
+        f"{served.url}/annolog/v1/instruments/NewCam",
+        json={"aliases": ["nc"]},
+        headers={"X-Annolog-User": "jdoe"},
+    )
+    assert answer.is_success, answer.text
+    export(night, served.url, "--instrument", "NewCam")
+    bare = ["export", "butler", "--repo", night.uri, "--from", served.url]
+    done = CliRunner().invoke(main, [*bare, "--instrument", "nc"])
+    assert done.exit_code == 2, done.output
+    assert "the instrument 'nc' is unknown" in done.output
 
 
 def test_a_follower_keeps_up(

@@ -4,6 +4,7 @@ import copy
 from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -11,9 +12,11 @@ import pytest
 from lsst.daf.butler import Butler
 
 from annolog.butler import layout
-from annolog.butler.exporter import Exported, Exporter, Progress, Scope
+from annolog.butler.exporter import Exported, Exporter, Progress
 from annolog.butler.layout import LAYOUTS
-from annolog.butler.reader import Reader, UnknownSetError
+from annolog.butler.reader import Reader
+from annolog.butler.scopes import Scope
+from annolog.butler.setrows import UnknownSetError
 from annolog.butler.tables import Tables, TablesError
 from annolog.domain.snapshots import Line, SetVersion
 from annolog.domain.times import Span
@@ -93,7 +96,6 @@ def test_what_is_said_comes_into_tables_of_its_kind(
     assert found.taken_at == TAKEN + timedelta(seconds=6)
     assert found.exposures(CAMERA, ["junk"]) == {2026011500001, 2026011500002}
     assert found.exposures(CAMERA, [], ["donuts"]) == {2026011500001, 2026011500002}
-    assert found.exposures("LATISS", ["junk"], ["donuts"]) == set()
     assert found.detectors(CAMERA, ["questionable"]) == {(2026011500003, 1)}
     assert found.visits(CAMERA, ["junk"]) == {2026011500001}
     assert found.datasets(["junk"]) == {raws[0]}
@@ -322,6 +324,86 @@ def test_two_repositories_get_what_each_holds(
     other = Reader(embargo.butler).exposures(CAMERA, ["junk"])
     assert main == set(range(2026011500001, 2026011500007))
     assert other == {2026011500007, 2026011500008}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "lost"),
+    [
+        ({}, {"instrument": (CAMERA,)}, "instruments beside LSSTCam"),
+        ({"instrument": ("LATISS", CAMERA)}, {"instrument": (CAMERA,)}, "LATISS"),
+        ({}, {"day_obs_min": 20260101}, "all nights, not only nights from 20260101"),
+        (
+            {"day_obs_min": 20260101, "day_obs_max": 20260131},
+            {"day_obs_min": 20260101, "day_obs_max": 20260130},
+            "nights from 20260101 to 20260131, not only nights from 20260101 to",
+        ),
+        ({"label": "main"}, {}, "collections of the label main"),
+    ],
+)
+def test_a_narrower_scope_takes_nothing_away_unless_told(
+    fresh: MadeButler,
+    before: dict[str, Any],
+    after: dict[str, Any],
+    lost: str,
+) -> None:
+    fresh.take(range(1, 3))
+    lines = Lines()
+    lines.say(exposure(1))
+    export(fresh, lines, Scope(**before))
+    there = content(fresh)
+    with pytest.raises(TablesError, match=f"not asked for any more: {lost}.*--narrow"):
+        exporter(fresh, Scope(**after)).export(lines.head, [])
+    assert content(fresh) == there
+    done = exporter(fresh, Scope(**after)).export(lines.head, [], narrow=True)
+    assert done.removed["exposure"] == 1
+    # And back again, which takes nothing away.
+    assert export(fresh, lines, Scope(**before)).added["exposure"] == 1
+
+
+def test_an_embargo_may_grow_without_being_told(fresh: MadeButler) -> None:
+    lines = Lines()
+    export(fresh, lines, Scope(embargo_hours=1.0))
+    export(fresh, lines, Scope(embargo_hours=9.0))
+    export(fresh, lines, Scope(embargo_hours=2.0))
+    assert Reader(fresh.butler).scope == {"embargo_hours": 2.0}
+
+
+def test_a_set_that_nobody_made_takes_nothing_away(fresh: MadeButler) -> None:
+    lines = Lines()
+    version = a_version(1, (CAMERA, 2026011500002, 94))
+    wanted = Scope(sets=("drp1",))
+    exporter(fresh, wanted).export(lines.head, [version])
+    there = content(fresh)
+    for scope in (Scope(sets=("drp1", "drp2")), Scope(sets=("drp2",))):
+        with pytest.raises(TablesError, match="there is no data-ID set 'drp2'"):
+            exporter(fresh, scope).export(lines.head, [version])
+    with pytest.raises(TablesError, match=r"the data-ID set drp1\. .*--narrow"):
+        exporter(fresh).export(lines.head, [])
+    assert content(fresh) == there
+    # All sets, and none is there yet, is no mistake.
+    every = exporter(fresh, Scope(sets=("*",)))
+    assert every.export(lines.head, []).removed == {"set_version": 1, "set_member": 1}
+
+
+def test_rows_that_name_no_detector_beside_others_that_do_name_exposures(
+    night: MadeButler,
+) -> None:
+    lines = Lines()
+    mixed = a_version(1, (CAMERA, 2026011500001, None), (CAMERA, 2026011500002, 1))
+    exporter(night).export(lines.head, [mixed])
+    whole = {"instrument": CAMERA, "exposure": 2026011500001}
+    part = {"instrument": CAMERA, "exposure": 2026011500002, "detector": 1}
+    assert Reader(night.butler).members("drp1") == [whole, part]
+    tables = Tables(night.butler)
+    tables.open()
+    name, names = layout.SET_MEMBER, LAYOUTS[layout.SET_MEMBER].names
+    [first, _] = sorted(tables.rows(name, names))
+    with_null = msgspec.json.encode({**whole, "detector": None}).decode()
+    with tables.writing():
+        tables.replace(name, [(*first[:2], with_null, *first[3:-1], 0)])
+    # Tables that an earlier version wrote are read as they should be, and mended.
+    assert Reader(night.butler).members("drp1") == [whole, part]
+    assert exporter(night).export(lines.head, [mixed]).changed == {"set_member": 1}
 
 
 def ids(found: Iterable[int]) -> set[int]:

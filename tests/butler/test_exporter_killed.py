@@ -12,9 +12,10 @@ import pytest
 from lsst.daf.butler import Butler
 
 from annolog.butler import layout
-from annolog.butler.exporter import Exporter, Scope
+from annolog.butler.exporter import Exporter
 from annolog.butler.layout import LAYOUTS
 from annolog.butler.reader import Reader
+from annolog.butler.scopes import Scope
 from annolog.butler.tables import Tables
 from annolog.domain.snapshots import write
 from tests.support.butlers import CAMERA, MadeButler
@@ -23,7 +24,7 @@ from tests.support.snapshots import TAKEN, Lines
 MANY = 300
 COMMAND = """
 import os, signal, sys
-from annolog.butler import exporter
+from annolog.butler import exporter, scopes
 from annolog.domain.snapshots import read
 from tests.support.snapshots import TAKEN
 repo, path, moment = sys.argv[1:]
@@ -35,7 +36,7 @@ def tell(progress):
     told += 1
     if told == int(moment):
         os.kill(os.getpid(), signal.SIGKILL)
-one = exporter.open_exporter(repo, exporter.Scope(), now=lambda: TAKEN, tell=tell)
+one = exporter.open_exporter(repo, scopes.Scope(), now=lambda: TAKEN, tell=tell)
 one.export(lines[0], lines[1:])
 print(told)
 """

@@ -72,7 +72,6 @@ def test_what_has_any_of_the_tags_is_given_too(flagged: Flagged) -> None:
 def test_what_has_none_is_not_given(flagged: Flagged) -> None:
     assert flagged.exposures(CAMERA, ["good"], ["trailed"]) == set()
     assert flagged.exposures(CAMERA, []) == set()
-    assert flagged.exposures("LATISS", ["junk"]) == set()
     assert flagged.datasets([]) == set()
 
 
@@ -83,7 +82,6 @@ def test_what_is_said_of_a_detector_is_given_with_its_time(flagged: Flagged) -> 
     donuts = flagged.lasting(CAMERA, [], ["donuts"])
     assert [donuts[2].holds(one) for one in (DAY, AFTER)] == [False, True]
     assert flagged.lasting(CAMERA, ["good"]) == {}
-    assert flagged.lasting("LATISS", ["junk"]) == {}
 
 
 def test_a_snapshot_says_which_one_it_is(flagged: Flagged) -> None:

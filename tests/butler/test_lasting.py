@@ -11,8 +11,9 @@ from astropy.time import TimeDelta
 from lsst.daf.butler import DatasetRef, Timespan
 
 from annolog.butler import collections, during, expressions, open_reader, rulefiles
-from annolog.butler.exporter import Exporter, Scope
+from annolog.butler.exporter import Exporter
 from annolog.butler.rules import FlaggedRule, SetRule, UsableRule
+from annolog.butler.scopes import Scope
 from annolog.butler.search import UPLOAD_SQLITE, Repository
 from annolog.domain.times import MICROSECOND, Span
 from tests.support.butlers import CAMERA

@@ -15,8 +15,9 @@ from lsst.daf.butler import Butler, ButlerConfig
 from lsst.daf.butler import __version__ as butler_version
 
 from annolog.butler import layout, open_reader, tables
-from annolog.butler.exporter import Exporter, Scope
+from annolog.butler.exporter import Exporter
 from annolog.butler.reader import StaleError
+from annolog.butler.scopes import Scope
 from annolog.butler.tables import PRIVATE, TRIED, NoTablesError, Tables, TablesError
 from tests.support.butlers import CAMERA, MadeButler
 from tests.support.postgres import PostgresServer

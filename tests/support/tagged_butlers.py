@@ -23,7 +23,8 @@ from lsst.daf.butler import (  # type: ignore[attr-defined] # its __all__ lacks 
     DatasetType,
 )
 
-from annolog.butler.exporter import Exporter, Scope
+from annolog.butler.exporter import Exporter
+from annolog.butler.scopes import NightRange, Scope
 from annolog.butler.search import DataId
 from annolog.domain.errors import NotFoundError
 from annolog.domain.flags import Rank, Said
@@ -180,23 +181,50 @@ class InMemory:
     taken_at: datetime = TAKEN
     instrument: str = CAMERA
 
+    def demand(
+        self,
+        instrument: str | None,
+        flags: Collection[str],
+        tags: Collection[str] = (),
+        nights: NightRange | None = None,
+    ) -> None:
+        """Refuse nothing: all that is not said here is not so."""
+
+    def tags(self) -> set[str]:
+        return {*_words(self), *self.lasting_by} - FLAGS
+
     def datasets(self, flags: Collection[str], tags: Collection[str] = ()) -> set[UUID]:
         return _any(self.datasets_by, flags, tags)
 
     def exposures(
-        self, instrument: str, flags: Collection[str], tags: Collection[str] = ()
+        self,
+        instrument: str,
+        flags: Collection[str],
+        tags: Collection[str] = (),
+        *,
+        nights: NightRange | None = None,  # noqa: ARG002 - it has all nights
     ) -> set[int]:
         here = instrument == self.instrument
         return _any(self.exposures_by, flags, tags) if here else set()
 
     def detectors(
-        self, instrument: str, flags: Collection[str], tags: Collection[str] = ()
+        self,
+        instrument: str,
+        flags: Collection[str],
+        tags: Collection[str] = (),
+        *,
+        nights: NightRange | None = None,  # noqa: ARG002 - it has all nights
     ) -> set[tuple[int, int]]:
         here = instrument == self.instrument
         return _any(self.detectors_by, flags, tags) if here else set()
 
     def visits(
-        self, instrument: str, flags: Collection[str], tags: Collection[str] = ()
+        self,
+        instrument: str,
+        flags: Collection[str],
+        tags: Collection[str] = (),
+        *,
+        nights: NightRange | None = None,  # noqa: ARG002 - it has all nights
     ) -> set[int]:
         here = instrument == self.instrument
         return _any(self.visits_by, flags, tags) if here else set()
@@ -251,6 +279,9 @@ class InMemory:
                 )
         return lines
 
+    def demand_set(self, name: str, version: int | None = None) -> None:
+        self.members(name, version)
+
     def members(
         self, name: str, version: int | None = None
     ) -> list[dict[str, int | str]]:
@@ -261,8 +292,11 @@ class InMemory:
         return [dict(row) for row in versions[number - 1]]
 
 
-def exported(held: HeldButler, said: InMemory) -> None:
-    """Put the same into the tables of a butler, one statement a word."""
+def exported(held: HeldButler, said: InMemory, scope: Scope | None = None) -> None:
+    """Put the same into the tables of a butler, one statement a word.
+
+    What lies outside of a scope is not left out here: services do that.
+    """
     lines = said.timed()
     for word in sorted(_words(said)):
         keys = [
@@ -284,12 +318,12 @@ def exported(held: HeldButler, said: InMemory) -> None:
         for name, versions in said.sets.items()
         for number, rows in enumerate(versions, 1)
     ]
-    exporter = Exporter(held.butler, Scope(), now=lambda: TAKEN)
-    exporter.export(lines.head, [*lines.lines, *sets])
+    exporter = Exporter(held.butler, scope or Scope(), now=lambda: TAKEN)
+    exporter.export(lines.head, [*lines.lines, *sets], narrow=True)
 
 
 def _version(name: str, number: int, rows: Sequence[DataId]) -> SetVersion:
-    dimensions = tuple(rows[0])
+    dimensions = tuple(dict.fromkeys(name for row in rows for name in row))
     return SetVersion(
         f"set:{name}@{number}-0000000{number}",
         name,
@@ -298,7 +332,7 @@ def _version(name: str, number: int, rows: Sequence[DataId]) -> SetVersion:
         "jdoe",
         TAKEN,
         dimensions,
-        tuple(tuple(row[one] for one in dimensions) for row in rows),
+        tuple(tuple(row.get(one) for one in dimensions) for row in rows),
     )
 
 

@@ -27,10 +27,10 @@ from lsst.utils.iteration import chunk_iterable
 from annolog.butler import ages, wants
 from annolog.butler.ages import Age
 from annolog.butler.flagged import Flagged
-from annolog.butler.rules import Rules
+from annolog.butler.rules import FlaggedRule, Rules, SetRule, UsableRule
 from annolog.butler.search import Repository, words
 from annolog.butler.wants import Conflict, Unresolved
-from annolog.domain.errors import ConflictError
+from annolog.domain.errors import AnnologError, ConflictError
 
 ATTEMPTS = 3
 """Times that a collection is brought anew when others write into it meanwhile."""
@@ -54,6 +54,8 @@ class Refreshed:
         What a set names and the repository does not hold.
     error
         Why nothing was done; None if it was.
+    warnings
+        What of the rule looks like a mistake and may be none.
     """
 
     rule: str
@@ -64,6 +66,7 @@ class Refreshed:
     conflicts: tuple[Conflict, ...] = ()
     unresolved: tuple[Unresolved, ...] = ()
     error: str | None = None
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +126,12 @@ def refresh(
             text = ages.write(rule, flagged.number, flagged.taken_at, now())
             change = _bring(repository, rule.collection, kept, text, dry=dry)
             yield Refreshed(
-                rule.name, rule.collection, *change, conflicts, tuple(unresolved)
+                rule.name,
+                rule.collection,
+                *change,
+                conflicts,
+                tuple(unresolved),
+                warnings=wants.warnings(flagged, rule),
             )
         except Exception as error:  # noqa: BLE001 - the other rules are done
             _log.debug("rule %s", rule.name, exc_info=True)
@@ -132,7 +140,7 @@ def refresh(
 
 def check(
     repository: Repository,
-    number: int,
+    flagged: Flagged,
     rules: Rules,
     now: datetime,
     limit: timedelta | None = None,
@@ -143,8 +151,8 @@ def check(
     ----------
     repository
         Where they are.
-    number
-        The change up to which the newest snapshot of the repository goes.
+    flagged
+        The newest snapshot of the repository.
     rules
         What should fill them.
     now
@@ -161,9 +169,20 @@ def check(
     for rule in rules.rules:
         info = _info(repository, rule.collection)
         age = None if info is None else ages.read(info.doc)
-        reason = ages.stale(age, rule, number, now, limit)
+        reason = _refused(flagged, rule)
+        if reason is None:
+            reason = ages.stale(age, rule, flagged.number, now, limit)
         found.append(Stale(rule.name, rule.collection, age, reason))
     return found
+
+
+def _refused(flagged: Flagged, rule: FlaggedRule | UsableRule | SetRule) -> str | None:
+    """Say why a rule could not be followed now; None if it could."""
+    try:
+        wants.demand(flagged, rule)
+    except AnnologError as error:
+        return error.detail
+    return None
 
 
 # ------------------------------------------------------------------- the collection

@@ -15,17 +15,33 @@ import msgspec
 from lsst.daf.butler import Butler
 
 from annolog.butler import layout
-from annolog.butler.holdings import Holdings
+from annolog.butler.holdings import Holdings, instruments
 from annolog.butler.layout import LAYOUTS, Layout
+from annolog.butler.scopes import EVERY, Scope
 from annolog.butler.tables import RaceError, Tables, TablesError
+from annolog.butler.touched import FoundBy, found_by
 from annolog.butler.wanted import Gathered, Key, Rows, Waiting, naive, rows
+from annolog.domain.instruments import SHIPPED
 from annolog.domain.snapshots import SCHEMA_VERSION, Head, Line
+from annolog.domain.vocabulary import nearest
 
 AT_ONCE = 10_000
 """Rows that are written before progress is told again."""
 
 TRIES = 5
 """An export during which datasets are removed is done anew, so often at most."""
+
+
+class NoSetError(TablesError):
+    """A data-ID set that nobody made was asked for."""
+
+    code = "no_such_set"
+
+
+class NoInstrumentError(TablesError):
+    """An instrument that nobody knows was asked for."""
+
+    code = "no_such_instrument"
 
 
 class Progress(NamedTuple):
@@ -42,27 +58,6 @@ class Progress(NamedTuple):
     step: str
     done: int
     total: int = 0
-
-
-class Scope(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Which part of what holds a butler gets; another scope is another export.
-
-    Attributes
-    ----------
-    instrument, day_obs_min, day_obs_max, sets
-        As asked of the service.
-    label
-        The observatory's label for the repository.
-    embargo_hours
-        Only targets that are older.
-    """
-
-    instrument: tuple[str, ...] = ()
-    day_obs_min: int | None = None
-    day_obs_max: int | None = None
-    sets: tuple[str, ...] = ()
-    label: str | None = None
-    embargo_hours: float | None = None
 
 
 @dataclass(slots=True)
@@ -154,7 +149,12 @@ class Exporter:
         return None
 
     def export(
-        self, head: Head, lines: Iterable[Line], *, other_site: bool = False
+        self,
+        head: Head,
+        lines: Iterable[Line],
+        *,
+        other_site: bool = False,
+        narrow: bool = False,
     ) -> Exported:
         """Bring the tables to a snapshot, or to where what changed leads.
 
@@ -167,9 +167,14 @@ class Exporter:
             The other lines, all of them.
         other_site
             Whether a snapshot of another site may be replaced.
+        narrow
+            Whether the tables may lose what an earlier export asked for and this one
+            does not.
 
         Raises
         ------
+        NoSetError
+            If there is no set that was asked for.
         TablesError
             If the lines do not lead on from what is in the tables, or the role may
             not write them. Nothing was written then.
@@ -179,10 +184,14 @@ class Exporter:
             gathered.add(line)
             if count % AT_ONCE == 0:
                 self._tell(Progress("lines read", count))
+        if head.after is None:
+            self._demand_sets(gathered)
         for tried in range(1, TRIES + 1):
             try:
                 with self.tables.writing():
                     self._demand_leads_on(head, other_site=other_site)
+                    if not narrow:
+                        self._demand_no_less(head)
                     return self._bring(head, gathered)
             except RaceError:
                 if tried == TRIES:
@@ -228,6 +237,23 @@ class Exporter:
                 f" {stored.number} in the tables: export the whole"
             )
 
+    def _demand_sets(self, gathered: Gathered) -> None:
+        there = {version.name for version in gathered.sets.values()}
+        for name in self._scope.sets:
+            if name != EVERY and name not in there:
+                raise NoSetError(f"there is no data-ID set {name!r}; nothing was done")
+
+    def _demand_no_less(self, head: Head) -> None:
+        stored = self.stored()
+        if stored is None or stored.site_id != head.site_id:
+            return
+        before = msgspec.json.decode(stored.scope, type=Scope)
+        if lost := self._scope.leaves_out(before):
+            raise TablesError(
+                f"the tables hold what is not asked for any more: {'; '.join(lost)}."
+                " Their rows would be removed; say --narrow if that is meant"
+            )
+
     def _bring(self, head: Head, gathered: Gathered) -> Exported:
         done = Exported(head.site_id, head.number, head.taken_at)
         before = None
@@ -237,33 +263,33 @@ class Exporter:
         held = Holdings(self._butler, self.tables, before).held(gathered.places())
         wanted = rows(gathered, held)
         done.waiting = wanted.waiting
-        found_by = None if head.after is None else _found_by(gathered)
+        about = None if head.after is None else found_by(gathered)
         for name, one in LAYOUTS.items():
             if name == layout.SNAPSHOT:
                 continue
-            if found_by is None:
+            if about is None:
                 there = self._there(one, None)
-            elif name in found_by:
-                there = self._there(one, found_by[name])
+            elif name in about:
+                there = self._there(one, about[name])
             else:
                 continue
             self._difference(one, there, wanted.tables[name], done)
         self._store(head, done)
         return done
 
-    def _there(self, one: Layout, found_by: "_FoundBy | None") -> dict[Key, object]:
+    def _there(self, one: Layout, about: FoundBy | None) -> dict[Key, object]:
         """Read keys and digests of the rows that are there, or of those in question."""
         columns = (*one.key_names, *(("digest",) if one.rest else ()))
         width = len(one.key_names)
-        where = None if found_by is None else (found_by.column, found_by.values)
+        where = None if about is None else (about.column, about.values)
         there = {
             row[:width]: row[width] if one.rest else None
             for row in self.tables.rows(one.name, columns, where)
         }
-        if found_by is None or found_by.keys is None:
+        if about is None or about.keys is None:
             return there
-        part = found_by.width
-        return {key: d for key, d in there.items() if key[:part] in found_by.keys}
+        part = about.width
+        return {key: d for key, d in there.items() if key[:part] in about.keys}
 
     def _difference(
         self, one: Layout, there: Mapping[Key, object], wanted: Rows, done: Exported
@@ -334,6 +360,7 @@ def open_exporter(
     *,
     now: Callable[[], datetime],
     tell: Callable[[Progress], None] = lambda _: None,
+    knows: Callable[[str], bool] = lambda _: False,
 ) -> Exporter:
     """Open a repository for an exporter.
 
@@ -343,9 +370,14 @@ def open_exporter(
         Its URI, or a name that the butler's index of repositories has.
     scope, now, tell
         As for `Exporter`.
+    knows
+        Tells whether an instrument is known that is new to annolog and to the
+        repository.
 
     Raises
     ------
+    NoInstrumentError
+        If the scope has an instrument that nobody knows. Nothing was made then.
     TablesError
         If it cannot be opened for writing, or does not fit.
     """
@@ -356,53 +388,19 @@ def open_exporter(
             f"{repo} cannot be opened as a repository, for writing: {error}"
         ) from error
     try:
+        _demand_known(butler, scope.instrument, knows)
         return Exporter(butler, scope, now=now, tell=tell)
     except BaseException:
         butler.close()
         raise
 
 
-class _FoundBy(NamedTuple):
-    """How the rows in question are found.
-
-    Attributes
-    ----------
-    column, values
-        A column and what it may be: maybe of more rows than are in question.
-    keys, width
-        The first values of the keys in question, and how many those are; None: all.
-    """
-
-    column: str
-    values: list[object]
-    keys: set[Key] | None
-    width: int = 0
-
-
-def _found_by(gathered: Gathered) -> dict[str, _FoundBy]:
-    """Say which rows what changed is about, by table."""
-    found: dict[str, _FoundBy] = {}
-    annotations: list[object] = list(gathered.statements)
-    if annotations:
-        by_annotation = _FoundBy("annotation_id", annotations, None)
-        found[layout.STATEMENT] = by_annotation
-        found[layout.STANDING] = by_annotation
-        found |= {layout.links(kind): by_annotation for kind in layout.KINDS}
-    if gathered.entries:
-        kinds: list[object] = list({kind for kind, _ in gathered.entries})
-        found[layout.ENTRY] = _FoundBy("kind", kinds, set(gathered.entries), 2)
-    if gathered.sets:
-        by_key = _FoundBy("set_key", list(gathered.sets), None)
-        found |= {layout.SET_VERSION: by_key, layout.SET_MEMBER: by_key}
-    keys: dict[str, set[Key]] = {}
-    for key in gathered.states:
-        place = gathered.place(key)
-        if place is not None:
-            keys.setdefault(place.kind, set()).add(place.key)
-    for kind, some in keys.items():
-        names = [column.name for column in layout.KINDS[kind]]
-        column = names.index(layout.FOUND_BY[kind])
-        values = list({key[column] for key in some})
-        of_kind = _FoundBy(names[column], values, some, len(names))
-        found |= {layout.states(kind): of_kind, layout.tags(kind): of_kind}
-    return found
+def _demand_known(
+    butler: Butler, names: Iterable[str], knows: Callable[[str], bool]
+) -> None:
+    here = instruments(butler)
+    for name in names:
+        if name not in here and name not in SHIPPED and not knows(name):
+            near = nearest(name, {*here, *SHIPPED})
+            likely = f"; did you mean {' or '.join(near)}?" if near else ""
+            raise NoInstrumentError(f"the instrument {name!r} is unknown{likely}")

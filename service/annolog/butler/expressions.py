@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lsst.daf.butler import DatasetType
-from lsst.utils.iteration import chunk_iterable
 
-from annolog.butler import reach
+from annolog.butler import reach, wants
 from annolog.butler.flagged import Flagged
 from annolog.butler.reach import Reach
 from annolog.butler.rules import FlaggedRule, SetRule, UsableRule
@@ -43,6 +42,8 @@ class Expression:
     lasting
         Detectors that are flagged for a time: of these it names the exposures or visits
         that are there now, and those that come later are not in it.
+    warnings
+        What of the rule looks like a mistake and may be none.
     """
 
     dataset_type: str
@@ -50,6 +51,7 @@ class Expression:
     bind: Mapping[str, list[int]]
     values: int
     lasting: tuple[int, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def write(
@@ -69,7 +71,7 @@ def write(
     flagged
         The snapshot.
     rule
-        What is wanted; its source is left to the query.
+        What is wanted; the query has to name its source.
     dataset_type
         One of the rule's.
     literal
@@ -84,6 +86,8 @@ def write(
     ------
     InvalidError
         If it cannot be said so, or is too long; it names the way that works.
+    AnnologError
+        If the snapshot does not hold what the rule asks for.
     """
     other = f"fill {rule.collection} by annologd export collections, and use that"
     if isinstance(rule, SetRule):
@@ -113,10 +117,11 @@ def write(
             f"rule {rule.name} leaves out the rows of sets, which an expression cannot"
             f" list; {other}"
         )
+    wants.demand(flagged, rule)
     reached = reach.of(repository.butler, flagged, rule)
-    if own := _own(repository, kind, reached):
+    if own := wants.own(repository, rule, kind, reached):
         raise InvalidError(
-            f"{own} datasets of type {kind.name} are flagged by themselves; an"
+            f"{len(own)} datasets of type {kind.name} are flagged by themselves; an"
             " expression that leaves them out would bring up what they shadow in"
             f" earlier runs; {other}"
         )
@@ -139,15 +144,8 @@ def write(
         never = f"{_of(kind, reached)[0][0]} IN (-1)"
         where.append(f"({' OR '.join(terms)})" if terms else never)
     lasting = reached.lasting if "detector" in kind.dimensions.required else ()
-    return Expression(kind.name, " AND ".join(where), bind, values, lasting)
-
-
-def _own(repository: Repository, kind: DatasetType, reached: Reach) -> int:
-    return sum(
-        ref.datasetType == kind
-        for some in chunk_iterable(sorted(reached.datasets), repository.upload)
-        for ref in repository.butler.get_many_datasets(some)
-    )
+    warnings = wants.warnings(flagged, rule)
+    return Expression(kind.name, " AND ".join(where), bind, values, lasting, warnings)
 
 
 def _terms(

@@ -138,9 +138,7 @@ class Holdings:
 
     def _has_instrument(self, instrument: str) -> bool:
         # A query for an instrument that the registry does not know is an error.
-        with self.butler.query() as query:
-            known = query.dimension_records("instrument")
-            return any(record.dataId["instrument"] == instrument for record in known)
+        return instrument in instruments(self.butler)
 
     # ------------------------------------------------------------ others
 
@@ -205,6 +203,18 @@ class Holdings:
         for one, at in self.tables.ingested(others).items():
             reasons[one] = None if at < naive(self.before) else EMBARGOED
         return reasons
+
+
+def instruments(butler: Butler) -> list[str]:
+    """Give the names of a repository's instruments, in order.
+
+    Parameters
+    ----------
+    butler
+        The repository.
+    """
+    found = butler.query_dimension_records("instrument", limit=None, explain=False)
+    return sorted(str(record.dataId["instrument"]) for record in found)
 
 
 def _taken(ref: DatasetRef) -> Place | None:

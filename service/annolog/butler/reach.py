@@ -160,10 +160,11 @@ def of(
     visits = {one for (one,) in named.pop(("visit",), ())}
     alone: set[tuple[int, int]] = set()
     lasting: Mapping[int, Lasting] = {}
-    if rule.inherited:
-        exposures |= flagged.exposures(instrument, flags, tags)
-        detectors |= flagged.detectors(instrument, flags, tags)
-        visits |= flagged.visits(instrument, flags, tags)
+    if rule.inherited and (flags or tags):
+        nights = rule.night_range
+        exposures |= flagged.exposures(instrument, flags, tags, nights=nights)
+        detectors |= flagged.detectors(instrument, flags, tags, nights=nights)
+        visits |= flagged.visits(instrument, flags, tags, nights=nights)
         lasting = flagged.lasting(instrument, flags, tags)
     if lasting:
         asked = (lasting, rule.nights)

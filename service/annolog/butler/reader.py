@@ -9,89 +9,28 @@ It needs a butler on its database, open for reading; no service and no network. 
 answers from the tables or says why it does not.
 """
 
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import msgspec
 from lsst.daf.butler import Butler
 
-from annolog.butler import layout, standings
-from annolog.butler.layout import LAYOUTS
+from annolog.butler import answers, layout, setrows, standings
+from annolog.butler.answers import Key, Said, TargetState
+from annolog.butler.questions import Questions
+from annolog.butler.scopes import NightRange, Scope
 from annolog.butler.tables import NoTablesError, Tables, TablesError
 from annolog.domain.lasting import Lasting
 
-_STATE = ("flag", "disputed", "bots_differ", "notes", "number")
-_STATEMENT = LAYOUTS[layout.STATEMENT].names[:-1]
+_T = TypeVar("_T")
 
 
 class StaleError(TablesError):
     """The snapshot in the tables is older than what was asked for."""
 
     code = "stale_butler_tables"
-
-
-class UnknownSetError(TablesError):
-    """A version of a data-ID set that is not in the tables, or not one alone."""
-
-    code = "unknown_set"
-
-
-@dataclass(frozen=True, slots=True)
-class TargetState:
-    """What holds for one target, as the tables have it.
-
-    Attributes
-    ----------
-    flag
-        Effective flag; None means that nobody has an opinion.
-    disputed, bots_differ
-        Whether people, or bots alone, disagree about it.
-    tags
-        Union of the tags of all counted statements, sorted.
-    notes
-        How many statements count.
-    number
-        Change by which the state came.
-    """
-
-    flag: str | None
-    disputed: bool
-    bots_differ: bool
-    tags: tuple[str, ...]
-    notes: int
-    number: int
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """A statement that counts for a target.
-
-    Attributes
-    ----------
-    annotation_id, revision_id
-        Its ids.
-    author, author_kind, rank, check
-        Whose it is ("human" or "bot"), with which weight; a bot's kind of judgement.
-    flag, tags, text, level
-        What it says.
-    created_at
-        When it was said so (UTC).
-    """
-
-    annotation_id: UUID
-    revision_id: UUID
-    author: str
-    author_kind: str
-    rank: str
-    check: str | None
-    flag: str | None
-    tags: tuple[str, ...]
-    level: int
-    text: str
-    created_at: datetime
 
 
 class Reader:
@@ -120,8 +59,9 @@ class Reader:
 
     Notes
     -----
-    Each answer is what the tables hold then. `refresh` looks whether another snapshot
-    came meanwhile.
+    Each answer is what the tables hold then, and whole: flags that nobody knows, and
+    instruments and nights that were not exported, are refused. `refresh` looks whether
+    another snapshot came meanwhile.
     """
 
     def __init__(
@@ -137,6 +77,7 @@ class Reader:
             raise TypeError(msg)
         self._tables = Tables(butler)
         self._tables.open()
+        self._questions = Questions(butler, self._tables)
         self.refresh()
         if least_number is not None and self.number < least_number:
             raise StaleError(
@@ -170,12 +111,50 @@ class Reader:
             """When the snapshot was taken (UTC)."""
             self.scope: dict[str, Any] = msgspec.json.decode(row[4])
             """Which part of what holds is in the tables; empty: all."""
+            self._questions.scope = msgspec.convert(self.scope, Scope)
             self.waiting: int = row[5]
             """Targets that this butler did not hold then."""
             return
         raise NoTablesError(
             "the tables of annolog are empty: the first export has not ended"
         )
+
+    def demand(
+        self,
+        instrument: str | None,
+        flags: Collection[str],
+        tags: Collection[str] = (),
+        nights: NightRange | None = None,
+    ) -> None:
+        """Refuse what these tables cannot answer; all questions do.
+
+        Parameters
+        ----------
+        instrument
+            What is asked about; None: datasets alone.
+        flags, tags
+            What is asked for.
+        nights
+            First and last night that matter; None: every night.
+
+        Raises
+        ------
+        TypeError
+            If `flags` or `tags` is a text.
+        UnknownFlagError
+            If a flag is not known.
+        UnknownInstrumentError
+            If nobody knows the instrument.
+        ScopeError
+            If the instrument or the nights were not exported.
+        """
+        self._questions.demand_words(flags, tags)
+        if instrument is not None:
+            self._questions.demand(instrument, nights)
+
+    def tags(self) -> set[str]:
+        """Give all tags that something in the tables has."""
+        return self._questions.tags()
 
     # ------------------------------------------------------------ what is flagged
 
@@ -190,28 +169,55 @@ class Reader:
         flags, tags
             Any of either is enough.
         """
-        return {row[0] for row in self._having("dataset", flags, tags)}
+        self.demand(None, flags, tags)
+        return {row[0] for row in answers.having(self._tables, "dataset", flags, tags)}
 
     def exposures(
-        self, instrument: str, flags: Collection[str], tags: Collection[str] = ()
+        self,
+        instrument: str,
+        flags: Collection[str],
+        tags: Collection[str] = (),
+        *,
+        nights: NightRange | None = None,
     ) -> set[int]:
-        """Give an instrument's exposures with one of some flags or tags."""
-        found = self._having("exposure", flags, tags)
-        return {row[1] for row in found if row[0] == instrument}
+        """Give an instrument's exposures with one of some flags or tags.
+
+        Parameters
+        ----------
+        instrument
+            The instrument.
+        flags, tags
+            Any of either is enough.
+        nights
+            First and last night that matter (None: no end), of which nothing is
+            missing then; needed where not all nights were exported.
+        """
+        found = self._having("exposure", instrument, flags, tags, nights)
+        return {row[1] for row in found}
 
     def visits(
-        self, instrument: str, flags: Collection[str], tags: Collection[str] = ()
+        self,
+        instrument: str,
+        flags: Collection[str],
+        tags: Collection[str] = (),
+        *,
+        nights: NightRange | None = None,
     ) -> set[int]:
         """Give an instrument's visits with one of some flags or tags."""
-        found = self._having("visit", flags, tags)
-        return {row[1] for row in found if row[0] == instrument}
+        found = self._having("visit", instrument, flags, tags, nights)
+        return {row[1] for row in found}
 
     def detectors(
-        self, instrument: str, flags: Collection[str], tags: Collection[str] = ()
+        self,
+        instrument: str,
+        flags: Collection[str],
+        tags: Collection[str] = (),
+        *,
+        nights: NightRange | None = None,
     ) -> set[tuple[int, int]]:
         """Give (exposure, detector) of an instrument with one of some flags or tags."""
-        found = self._having("detector", flags, tags)
-        return {(row[1], row[2]) for row in found if row[0] == instrument}
+        found = self._having("detector", instrument, flags, tags, nights)
+        return {(row[1], row[2]) for row in found}
 
     def lasting(
         self, instrument: str, flags: Collection[str], tags: Collection[str] = ()
@@ -219,7 +225,8 @@ class Reader:
         """Give the detectors that have one of some flags or tags at some time.
 
         What is said of a detector as such, "bad since the 1st", holds for that detector
-        of every exposure that its time overlaps: `Lasting.holds` tells of which.
+        of every exposure that its time overlaps: `Lasting.holds` tells of which. It is
+        of no night, so all of it is in the tables.
 
         Parameters
         ----------
@@ -233,132 +240,129 @@ class Reader:
         dict
             By the detector's number; without those that never have any.
         """
+        self.demand(instrument, flags, tags, self._questions.scope.nights)
         return standings.lasting(self._tables, instrument, flags, tags)
 
     def _having(
-        self, kind: str, flags: Collection[str], tags: Collection[str]
-    ) -> set[tuple[Any, ...]]:
-        names = [column.name for column in layout.KINDS[kind]]
-        found = set(
-            self._tables.rows(layout.states(kind), names, ("flag", list(flags)))
-        )
-        return found | set(
-            self._tables.rows(layout.tags(kind), names, ("tag", list(tags)))
-        )
+        self,
+        kind: str,
+        instrument: str,
+        flags: Collection[str],
+        tags: Collection[str],
+        nights: NightRange | None,
+    ) -> Iterator[Key]:
+        self.demand(instrument, flags, tags, nights)
+        found = answers.having(self._tables, kind, flags, tags)
+        return (key for key in found if key[0] == instrument)
 
     # ------------------------------------------------------------ what holds
 
     def of_datasets(self, ids: Iterable[UUID]) -> dict[UUID, TargetState]:
         """Give what holds for datasets; those of which nothing is said are left out."""
-        wanted = set(ids)
-        found = self._states("dataset", wanted)
-        return {key[0]: state for key, state in found.items() if key[0] in wanted}
+        found = answers.states(self._tables, "dataset", set(ids))
+        return {key[0]: state for key, state in found.items()}
 
     def of_exposures(
-        self, instrument: str, exposures: Iterable[int]
+        self,
+        instrument: str,
+        exposures: Iterable[int],
+        *,
+        nights: NightRange | None = None,
     ) -> dict[int, TargetState]:
-        """Give what holds for exposures; without those of which nothing is said."""
-        found = self._states("exposure", set(exposures))
-        return {key[1]: one for key, one in found.items() if key[0] == instrument}
+        """Give what holds for exposures; without those of which nothing is said.
+
+        Parameters
+        ----------
+        instrument
+            Their instrument.
+        exposures
+            Their ids.
+        nights
+            First and last of their nights; None: as their ids say.
+        """
+        found = self._of("exposure", instrument, exposures, nights, answers.states)
+        return {key[1]: one for key, one in found.items()}
 
     def of_visits(
-        self, instrument: str, visits: Iterable[int]
+        self,
+        instrument: str,
+        visits: Iterable[int],
+        *,
+        nights: NightRange | None = None,
     ) -> dict[int, TargetState]:
         """Give what holds for visits; without those of which nothing is said."""
-        found = self._states("visit", set(visits))
-        return {key[1]: one for key, one in found.items() if key[0] == instrument}
+        found = self._of("visit", instrument, visits, nights, answers.states)
+        return {key[1]: one for key, one in found.items()}
 
     def of_detectors(
-        self, instrument: str, exposures: Iterable[int]
+        self,
+        instrument: str,
+        exposures: Iterable[int],
+        *,
+        nights: NightRange | None = None,
     ) -> dict[tuple[int, int], TargetState]:
         """Give what holds for detectors of exposures, by (exposure, detector)."""
-        found = self._states("detector", set(exposures))
-        return {
-            (key[1], key[2]): one for key, one in found.items() if key[0] == instrument
-        }
-
-    def _states(
-        self, kind: str, values: Collection[object]
-    ) -> dict[tuple[Any, ...], TargetState]:
-        names = [column.name for column in layout.KINDS[kind]]
-        width = len(names)
-        found_by = (layout.FOUND_BY[kind], list(values))
-        tags: dict[tuple[Any, ...], list[str]] = {}
-        for row in self._tables.rows(layout.tags(kind), (*names, "tag"), found_by):
-            tags.setdefault(row[:width], []).append(row[width])
-        found = {}
-        for row in self._tables.rows(layout.states(kind), (*names, *_STATE), found_by):
-            key, (flag, disputed, bots_differ, notes, number) = row[:width], row[width:]
-            found[key] = TargetState(
-                flag,
-                disputed,
-                bots_differ,
-                tuple(sorted(tags.get(key, ()))),
-                notes,
-                number,
-            )
-        return found
+        found = self._of("detector", instrument, exposures, nights, answers.states)
+        return {(key[1], key[2]): one for key, one in found.items()}
 
     # ------------------------------------------------------------ who said what
 
     def statements_of_datasets(self, ids: Iterable[UUID]) -> dict[UUID, list[Said]]:
         """Give the statements that count for datasets, oldest first."""
-        found = self._statements("dataset", list(set(ids)))
+        found = answers.statements(self._tables, "dataset", set(ids))
         return {key[0]: said for key, said in found.items()}
 
     def statements_of_exposures(
-        self, instrument: str, exposures: Iterable[int]
+        self,
+        instrument: str,
+        exposures: Iterable[int],
+        *,
+        nights: NightRange | None = None,
     ) -> dict[int, list[Said]]:
         """Give the statements that count for exposures, oldest first."""
-        found = self._statements("exposure", list(set(exposures)))
-        return {key[1]: said for key, said in found.items() if key[0] == instrument}
+        found = self._of("exposure", instrument, exposures, nights, answers.statements)
+        return {key[1]: said for key, said in found.items()}
 
     def statements_of_detectors(
-        self, instrument: str, exposures: Iterable[int]
+        self,
+        instrument: str,
+        exposures: Iterable[int],
+        *,
+        nights: NightRange | None = None,
     ) -> dict[tuple[int, int], list[Said]]:
         """Give what counts for single detectors of exposures, oldest first."""
-        found = self._statements("detector", list(set(exposures)))
-        return {
-            (key[1], key[2]): said
-            for key, said in found.items()
-            if key[0] == instrument
-        }
+        found = self._of("detector", instrument, exposures, nights, answers.statements)
+        return {(key[1], key[2]): said for key, said in found.items()}
 
     def statements_of_visits(
-        self, instrument: str, visits: Iterable[int]
+        self,
+        instrument: str,
+        visits: Iterable[int],
+        *,
+        nights: NightRange | None = None,
     ) -> dict[int, list[Said]]:
         """Give the statements that count for visits, oldest first."""
-        found = self._statements("visit", list(set(visits)))
-        return {key[1]: said for key, said in found.items() if key[0] == instrument}
+        found = self._of("visit", instrument, visits, nights, answers.statements)
+        return {key[1]: said for key, said in found.items()}
 
-    def _statements(
-        self, kind: str, values: Collection[object]
-    ) -> dict[tuple[Any, ...], list[Said]]:
-        names = [column.name for column in layout.KINDS[kind]]
-        found_by = (layout.FOUND_BY[kind], values)
-        pairs = [
-            (row[:-1], row[-1])
-            for row in self._tables.rows(
-                layout.links(kind), (*names, "annotation_id"), found_by
-            )
-        ]
-        ids = {annotation_id for _, annotation_id in pairs}
-        said = {
-            row[0]: _said(row)
-            for row in self._tables.rows(
-                layout.STATEMENT, _STATEMENT, ("annotation_id", ids)
-            )
-        }
-        found: dict[tuple[Any, ...], list[Said]] = {}
-        for key, annotation_id in pairs:
-            # A snapshot that came between the two questions may have taken it away.
-            if annotation_id in said:
-                found.setdefault(key, []).append(said[annotation_id])
-        for some in found.values():
-            some.sort(key=lambda one: (one.created_at, one.annotation_id))
-        return found
+    def _of(
+        self,
+        kind: str,
+        instrument: str,
+        ids: Iterable[int],
+        nights: NightRange | None,
+        ask: Callable[[Tables, str, Collection[object]], dict[Key, _T]],
+    ) -> dict[Key, _T]:
+        wanted = set(ids)
+        self._questions.demand_ids(instrument, wanted, nights)
+        found = ask(self._tables, kind, wanted)
+        return {key: one for key, one in found.items() if key[0] == instrument}
 
     # ------------------------------------------------------------ data-ID sets
+
+    def demand_set(self, name: str, version: int | None = None) -> None:
+        """Refuse a data-ID set that is not in the tables; as `members`."""
+        setrows.key_of(self._tables, self._questions.scope, name, version)
 
     def members(
         self, name: str, version: int | None = None
@@ -375,7 +379,7 @@ class Reader:
         Returns
         -------
         list of dict
-            The value of each dimension; all have the same dimensions.
+            The values of the dimensions that a row names.
 
         Raises
         ------
@@ -383,38 +387,5 @@ class Reader:
             If there is no such version in the tables, or several are called so: two
             sites made one each.
         """
-        columns = ("version", "set_key")
-        known = sorted(
-            row
-            for row in self._tables.rows(layout.SET_VERSION, columns, ("name", [name]))
-            if version in {None, row[0]}
-        )
-        if not known:
-            which = "" if version is None else f" with the version {version}"
-            raise UnknownSetError(f"there is no set {name}{which} in the tables")
-        latest = [set_key for number, set_key in known if number == known[-1][0]]
-        if len(latest) > 1:
-            raise UnknownSetError(
-                f"{name}@{known[-1][0]} is several: {', '.join(latest)}"
-            )
-        found = self._tables.rows(
-            layout.SET_MEMBER, ("place", "data_id"), ("set_key", latest)
-        )
-        return [msgspec.json.decode(data_id) for _, data_id in sorted(found)]
-
-
-def _said(row: tuple[Any, ...]) -> Said:
-    values = dict(zip(_STATEMENT, row, strict=True))
-    return Said(
-        values["annotation_id"],
-        values["revision_id"],
-        values["author"],
-        values["author_kind"],
-        values["author_rank"],
-        values["check_name"],
-        values["flag"],
-        tuple(msgspec.json.decode(values["tags"])),
-        values["level"],
-        values["text"],
-        values["created_at"].replace(tzinfo=UTC),
-    )
+        key = setrows.key_of(self._tables, self._questions.scope, name, version)
+        return setrows.rows(self._tables, key)

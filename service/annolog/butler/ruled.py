@@ -64,8 +64,8 @@ def check(
         One a rule, in the order of the file.
     """
     with Repository.open(uri, writeable=False) as repository:
-        number: int = open_reader(repository.butler).number
-        return number, collections.check(repository, number, rules, now, limit)
+        said = open_reader(repository.butler)
+        return said.number, collections.check(repository, said, rules, now, limit)
 
 
 def write(

@@ -32,6 +32,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 from typing_extensions import override
 
+from annolog.butler.scopes import ALL, NightRange
 from annolog.domain.entries import TAG_PATTERN
 
 MAX_COLLECTION = 64
@@ -216,6 +217,11 @@ class BoundedRule(Rule):
                         {"field": field},
                     )
         return self
+
+    @property
+    def night_range(self) -> NightRange:
+        """First and last night; None where it has no end."""
+        return ALL if self.nights is None else (self.nights.first, self.nights.last)
 
     @property
     @override

@@ -16,6 +16,7 @@ from lsst.daf.butler import Butler, ButlerConfig, DatasetRef, DatasetType
 from lsst.daf.butler.queries import Query
 from lsst.utils.iteration import chunk_iterable
 
+from annolog.butler import holdings
 from annolog.butler.rules import BoundedRule
 from annolog.domain.errors import AnnologError, InvalidError, UnavailableError
 
@@ -178,10 +179,7 @@ class Repository:
         list of str
             In order.
         """
-        found = self.butler.query_dimension_records(
-            "instrument", limit=None, explain=False
-        )
-        return sorted(str(record.dataId["instrument"]) for record in found)
+        return holdings.instruments(self.butler)
 
     def _night(self, kind: DatasetType) -> str:
         # `exposure.day_obs` is understood in every universe; the dimension is younger.

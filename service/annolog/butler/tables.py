@@ -266,6 +266,15 @@ class Tables:
         for some in chunk_iterable(values, AT_ONCE):
             yield from self._fetched(query.where(table.c[column].in_(some)))
 
+    def values(self, name: str, column: str) -> set[Any]:
+        """Give what stands in a column of a table."""
+        return {
+            value
+            for (value,) in self._fetched(
+                sa.select(self._table(name).c[column]).distinct()
+            )
+        }
+
     def held_datasets(self, ids: Iterable[UUID]) -> set[UUID]:
         """Give those of some datasets that the butler holds."""
         table = self._managers.datasets._static.dataset  # noqa: SLF001

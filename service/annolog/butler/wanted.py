@@ -292,8 +292,10 @@ def _version_row(version: SetVersion) -> Key:
 
 def _member_row(version: SetVersion, row: Key) -> Key:
     width = len(version.dimensions)
+    named = zip(version.dimensions, row[:width], strict=True)
     return _sealed(
-        _encode(dict(zip(version.dimensions, row[:width], strict=True))).decode(),
+        # A row of a whole exposure names no detector beside others that name one.
+        _encode({name: value for name, value in named if value is not None}).decode(),
         _encode(dict(zip(version.columns, row[width:], strict=True))).decode(),
     )
 

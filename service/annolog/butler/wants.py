@@ -1,6 +1,6 @@
 """What a rule wants: the datasets, and what stands in the way of some of them."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,12 @@ from lsst.utils.iteration import chunk_iterable
 from annolog.butler import reach, setfiles
 from annolog.butler.flagged import Flagged
 from annolog.butler.reach import Reach
-from annolog.butler.rules import FlaggedRule, SetRule, UsableRule
+from annolog.butler.rules import FlaggedRule, SetRows, SetRule, UsableRule
 from annolog.butler.search import Bounds, DataId, Repository
+from annolog.domain.vocabulary import nearest
+
+TAGS_NAMED = 8
+"""Tags that are named at most where one is missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,68 @@ class Unresolved:
     data_id: DataId
 
 
+def demand(flagged: Flagged, rule: FlaggedRule | UsableRule | SetRule) -> None:
+    """Refuse a rule that asks a snapshot for more than it holds.
+
+    Parameters
+    ----------
+    flagged
+        What annolog says.
+    rule
+        What is wanted.
+
+    Raises
+    ------
+    AnnologError
+        If it cannot answer; it says what it holds.
+    """
+    if not isinstance(rule, SetRule) and (rule.flags or rule.tags):
+        instrument = rule.instrument if rule.inherited else None
+        flagged.demand(instrument, rule.flags, rule.tags, rule.night_range)
+    sets = () if isinstance(rule, FlaggedRule) else _sets(rule)
+    for one in sets:
+        if one.file is None:
+            flagged.demand_set(one.set, one.version)
+
+
+def _sets(rule: UsableRule | SetRule) -> tuple[SetRows, ...]:
+    return (rule,) if isinstance(rule, SetRule) else rule.sets
+
+
+def warnings(
+    flagged: Flagged, rule: FlaggedRule | UsableRule | SetRule
+) -> tuple[str, ...]:
+    """Say what of a rule looks like a mistake and may be none.
+
+    Parameters
+    ----------
+    flagged
+        What annolog says.
+    rule
+        What is wanted.
+
+    Returns
+    -------
+    tuple of str
+        One for each tag that nothing has: a new one, or a wrong one.
+    """
+    tags = () if isinstance(rule, SetRule) else rule.tags
+    there = flagged.tags() if tags else set()
+    return tuple(
+        f"no target has the tag {tag!r}; {_instead(tag, there)}"
+        for tag in tags
+        if tag not in there
+    )
+
+
+def _instead(tag: str, there: Collection[str]) -> str:
+    # The likeliest first; then any, to show what tags look like here.
+    named = dict.fromkeys((*nearest(tag, there), *sorted(there)))
+    some = ", ".join(list(named)[:TAGS_NAMED])
+    more = ", ..." if len(named) > TAGS_NAMED else ""
+    return f"the tables have {some or 'none'}{more}"
+
+
 def of_rule(
     repository: Repository,
     flagged: Flagged,
@@ -83,6 +149,7 @@ def of_rule(
     AnnologError
         If the rule cannot be followed here.
     """
+    demand(flagged, rule)
     kinds = [repository.butler.get_dataset_type(name) for name in rule.dataset_types]
     match rule:
         case SetRule():
@@ -138,14 +205,55 @@ def _flagged(
 ) -> Iterator[DatasetRef]:
     """Find what is reached without reading all that is not."""
     bounds = repository.bounds(rule, kind)
-    own = [dict(ref.dataId.required) for ref in named if ref.datasetType == kind]
     # Each collection by itself: what is flagged in the second one is flagged, whether
     # or not the first has something of its data ID.
     for source in rule.source:
         for piece in _pieces(kind, reached, bounds):
             found = repository.within(kind, [source], piece)
             yield from (ref for ref in found if reached.holds(ref))
-        refs, _ = repository.named(kind, [source], own, bounds)
+    yield from _own(repository, rule, kind, reached, named)
+
+
+def own(
+    repository: Repository,
+    rule: FlaggedRule | UsableRule,
+    kind: DatasetType,
+    reached: Reach,
+) -> list[DatasetRef]:
+    """Give the datasets of a type that are reached by themselves.
+
+    Parameters
+    ----------
+    repository
+        Where they are.
+    rule
+        Only those in its source, of its instrument and nights, where its condition
+        holds.
+    kind
+        Their type.
+    reached
+        What is reached.
+
+    Returns
+    -------
+    list of DatasetRef
+        Each source's, one after the other.
+    """
+    named = _known(repository, reached)
+    return list(_own(repository, rule, kind, reached, named))
+
+
+def _own(
+    repository: Repository,
+    rule: FlaggedRule | UsableRule,
+    kind: DatasetType,
+    reached: Reach,
+    named: Sequence[DatasetRef],
+) -> Iterator[DatasetRef]:
+    bounds = repository.bounds(rule, kind)
+    data_ids = [dict(ref.dataId.required) for ref in named if ref.datasetType == kind]
+    for source in rule.source:
+        refs, _ = repository.named(kind, [source], data_ids, bounds)
         yield from (ref for ref in refs if ref.id in reached.datasets)
 
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import click
 import httpx
@@ -17,18 +18,23 @@ from annolog import settings
 from annolog.api.logs import configure_logs
 from annolog.butler.registries import require_library
 from annolog.cli import brokers
-from annolog.cli.following import Follower
+from annolog.cli.following import Allowed, Follower
 from annolog.cli.main import WrongUseError, emit, json_option
 from annolog.domain.calls import service_address
+from annolog.domain.errors import AnnologError
+from annolog.domain.instruments import is_day_obs
 from annolog.domain.snapshots import SnapshotFilter
 from annolog.runtime import now
-from annolog.stream.snapshots import ServiceSource, Source
+from annolog.stream.over_http import RefusedError
+from annolog.stream.snapshots import AwayError, ServiceSource, Source
 
 EVERY = 2.0
 """Seconds between two lines of progress."""
 
 FULL_EVERY = 300.0
 """Seconds after which a follower compares the whole again, unless told."""
+
+_WRONG_NAMES = frozenset({"no_such_set", "no_such_instrument"})
 
 _Option = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -42,6 +48,27 @@ def _stacked(*options: _Option) -> _Option:
     return put
 
 
+def _night(
+    _context: click.Context, _option: click.Parameter, value: int | None
+) -> int | None:
+    if value is not None and not is_day_obs(value):
+        raise click.BadParameter(f"{value} is no night; it should be as 20260131")
+    return value
+
+
+def _sets(
+    _context: click.Context, _option: click.Parameter, names: tuple[str, ...]
+) -> tuple[str, ...]:
+    for name in names:
+        if "@" in name:
+            bare = name.partition("@")[0]
+            raise click.BadParameter(
+                f"{name} is a version, and all versions come: give the name without"
+                f" one, --set {bare}"
+            )
+    return names
+
+
 _scope_options = _stacked(
     click.option(
         "--instrument",
@@ -49,13 +76,18 @@ _scope_options = _stacked(
         multiple=True,
         help="Only targets of this instrument, and those of none; repeatable.",
     ),
-    click.option("--day-obs-min", type=int, help="First night, YYYYMMDD."),
-    click.option("--day-obs-max", type=int, help="Last night, YYYYMMDD."),
+    click.option(
+        "--day-obs-min", type=int, callback=_night, help="First night, YYYYMMDD."
+    ),
+    click.option(
+        "--day-obs-max", type=int, callback=_night, help="Last night, YYYYMMDD."
+    ),
     click.option(
         "--set",
         "sets",
         multiple=True,
         metavar="NAME",
+        callback=_sets,
         help="All versions of this data-ID set, with their rows; repeatable, '*' for"
         " all sets. From the service alone.",
     ),
@@ -87,6 +119,11 @@ _way_options = _stacked(
     ),
     click.option(
         "--other-site", is_flag=True, help="Replace the snapshot of another site."
+    ),
+    click.option(
+        "--narrow",
+        is_flag=True,
+        help="Remove what an earlier export asked for and this one does not.",
     ),
     click.option(
         "--drop-older",
@@ -125,6 +162,7 @@ def command(  # noqa: PLR0913 - click passes options by name  # numpydoc ignore=
     once: bool,
     full_every: float,
     other_site: bool,
+    narrow: bool,
     drop_older: bool,
     as_json: bool,
     **scope: Any,  # noqa: ANN401 - the options of the scope
@@ -138,24 +176,43 @@ def command(  # noqa: PLR0913 - click passes options by name  # numpydoc ignore=
     configure_logs("text", stream=sys.stderr, level="INFO")
     for name in ("lsst", "httpx", "kafka"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    follower = Follower(
-        repo, scope, now, tell=_told(), other_site=other_site, drop_older=drop_older
-    )
-    with (
-        contextlib.closing(follower),
-        _opened(source, token_file, scope) as found,
-    ):
-        if once:
-            done = follower.once(found)
-            emit(done.as_dict(), "\n".join(done.lines()), as_json=as_json)
-            return
-        follower.follow(found, _until_told(), full_every)
+    low, high = scope["day_obs_min"], scope["day_obs_max"]
+    if low is not None and high is not None and low > high:
+        raise WrongUseError(
+            f"annologd: --day-obs-min {low} lies after --day-obs-max {high}"
+        )
+    with _opened(source, token_file, scope) as (found, knows):
+        follower = Follower(
+            repo,
+            scope,
+            now,
+            tell=_told(),
+            allowed=Allowed(other_site, narrow, drop_older),
+            knows=knows,
+        )
+        with contextlib.closing(follower), _wrong_names_as_wrong_use():
+            if once:
+                done = follower.once(found)
+                emit(done.as_dict(), "\n".join(done.lines()), as_json=as_json)
+                return
+            follower.follow(found, _until_told(), full_every)
+
+
+@contextlib.contextmanager
+def _wrong_names_as_wrong_use() -> Iterator[None]:
+    try:
+        yield
+    except AnnologError as error:
+        if error.reason_code in _WRONG_NAMES:
+            raise WrongUseError(f"annologd: {error.detail}") from None
+        raise
 
 
 @contextlib.contextmanager
 def _opened(
     source: str, token_file: Path | None, scope: dict[str, Any]
-) -> Iterator[Source]:
+) -> Iterator[tuple[Source, Callable[[str], bool]]]:
+    """Give the source, and what tells whether an instrument is known to it."""
     query = {
         "instrument": scope["instruments"],
         "day_obs_min": scope["day_obs_min"],
@@ -178,7 +235,7 @@ def _opened(
         access = brokers.access(chosen)
         topics = Topics.named(chosen.kafka_topic_prefix)
         with TopicsSource(access, topics, asked, now).running() as found:
-            yield found
+            yield found, lambda _: False
         return
     if not source.startswith(("http://", "https://")):
         raise WrongUseError(
@@ -192,7 +249,24 @@ def _opened(
             raise WrongUseError(f"annologd: {token_file} holds no token")
         headers = {"Authorization": f"Bearer {words[0]}"}
     with httpx.Client(base_url=service_address(source), headers=headers) as http:
-        yield ServiceSource(http, query)
+        yield ServiceSource(http, query), lambda name: _knows(http, name)
+
+
+def _knows(http: httpx.Client, instrument: str) -> bool:
+    path = f"/annolog/v1/instruments/{quote(instrument, safe='')}"
+    try:
+        answer = http.get(path)
+    except httpx.TransportError as error:
+        raise AwayError(f"the service does not answer: {error}") from error
+    if answer.status_code == httpx.codes.NOT_FOUND:
+        return False
+    if not answer.is_success:
+        raise RefusedError(
+            f"{path} was answered {answer.status_code}: {answer.text[:300]}"
+        )
+    # It answers to aliases too, by which nothing would be found.
+    known: bool = answer.json().get("name") == instrument
+    return known
 
 
 def _until_told() -> threading.Event:

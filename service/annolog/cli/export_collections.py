@@ -80,7 +80,8 @@ def collections(  # noqa: PLR0913 - options  # numpydoc ignore=PR01,RT01
 
     Only what differs is added and removed, in one transaction a collection. A dataset
     in whose place another one stands, and data IDs that are not here, are told and keep
-    nothing else from being done. Ends with 1 if a rule could not be followed.
+    nothing else from being done. The collection of a rule that cannot be followed, or
+    asks for what was not exported, is left as it was; the command then ends with 1.
     """
     wanted = _read(file, names)
     if max_age is not None and not check:
@@ -124,8 +125,9 @@ def where(
 ) -> None:
     """Write a rule as an expression of the butler's, for one query.
 
-    Prints the expression, and on a second line the values to be bound. Refuses, with
-    the way that works, where an expression cannot say it or would be too long.
+    Prints the expression, and on a second line the values to be bound, if there are
+    any. Refuses, with the way that works, where an expression cannot say it or would be
+    too long.
     """
     wanted = _read(file, [name])
     number, written = _ruled().write(repo, wanted, dataset_type, literal=literal)
@@ -133,6 +135,8 @@ def where(
     if written.bind:
         text += "\n" + json.dumps(written.bind)
     emit({**asdict(written), "snapshot": number}, text, as_json=as_json)
+    for warning in written.warnings:
+        click.echo(f"warning: {warning}", err=True)
     if written.lasting:
         numbers = ", ".join(map(str, written.lasting))
         click.echo(
@@ -176,6 +180,7 @@ def _lines(done: dict[str, Any]) -> Iterator[str]:
         return
     counts = (f"{done[word]} {word}" for word in ("added", "removed", "kept"))
     yield f"{place}: {', '.join(counts)}"
+    yield from (f"  warning: {one}" for one in done["warnings"])
     if conflicts := done["conflicts"]:
         yield f"  {len(conflicts)} in whose place another stands:"
         yield from _some(

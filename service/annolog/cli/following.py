@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from annolog.butler.scopes import Scope
 from annolog.domain.errors import AnnologError
 from annolog.stream.snapshots import AwayError, Source
 
@@ -88,6 +89,25 @@ class Report:
         return ", ".join(words) or "nothing to do"
 
 
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """What an export may do beyond bringing what differs.
+
+    Attributes
+    ----------
+    other_site
+        Replace the snapshot of another site.
+    narrow
+        Remove what an earlier export asked for and this one does not.
+    drop_older
+        Remove tables of older layouts afterwards.
+    """
+
+    other_site: bool = False
+    narrow: bool = False
+    drop_older: bool = False
+
+
 class Follower:
     """Exports into one repository.
 
@@ -101,8 +121,10 @@ class Follower:
         Gives the wall time.
     tell
         Is told what is being done, and how far it is.
-    other_site, drop_older
-        As the options of the command.
+    allowed
+        What it may do besides.
+    knows
+        Tells whether an instrument is known to the source.
     """
 
     def __init__(
@@ -112,15 +134,15 @@ class Follower:
         now: Callable[[], datetime],
         *,
         tell: Callable[[str, int, int], None],
-        other_site: bool,
-        drop_older: bool,
+        allowed: Allowed,
+        knows: Callable[[str], bool],
     ) -> None:
         self._repo = repo
         self._scope = dict(scope)
         self._now = now
         self._tell = tell
-        self._other_site = other_site
-        self._drop_older = drop_older
+        self._allowed = allowed
+        self._knows = knows
         self._exporter: Any = None
 
     def once(self, source: Source) -> Report:
@@ -134,8 +156,13 @@ class Follower:
         began = time.monotonic()
         exporter = self._opened()
         with source.whole() as (head, lines):
-            done = exporter.export(head, lines, other_site=self._other_site)
-        dropped = exporter.tables.drop_older() if self._drop_older else []
+            done = exporter.export(
+                head,
+                lines,
+                other_site=self._allowed.other_site,
+                narrow=self._allowed.narrow,
+            )
+        dropped = exporter.tables.drop_older() if self._allowed.drop_older else []
         return self._report(done, dropped, began)
 
     def follow(self, source: Source, stop: threading.Event, full_every: float) -> None:
@@ -206,7 +233,7 @@ class Follower:
     def _open(self) -> Any:  # noqa: ANN401 - as above
         from annolog.butler import exporter  # noqa: PLC0415 - needs the butler's library
 
-        scope = exporter.Scope(
+        scope = Scope(
             tuple(sorted(self._scope["instruments"])),
             self._scope["day_obs_min"],
             self._scope["day_obs_max"],
@@ -215,7 +242,11 @@ class Follower:
             self._scope["embargo_hours"],
         )
         return exporter.open_exporter(
-            self._repo, scope, now=self._now, tell=lambda p: self._tell(*p)
+            self._repo,
+            scope,
+            now=self._now,
+            tell=lambda p: self._tell(*p),
+            knows=self._knows,
         )
 
     def _report(self, done: Any, dropped: list[str], began: float) -> Report:  # noqa: ANN401 - an Exported
