@@ -5,7 +5,8 @@ import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from lsst.daf.butler import DataCoordinate, DatasetRef, DatasetType
+from astropy.time import Time, TimeDelta
+from lsst.daf.butler import DataCoordinate, DatasetRef, DatasetType, Timespan
 
 from annolog.butler.exporter import Exported, Exporter
 from annolog.butler.scopes import Scope
@@ -88,7 +89,10 @@ def _measure(name: str, made: MadeButler, datasets: int, exposures: int) -> list
     _change(lines, "junk")
     told = lines.lines
     all_of_it = _timed(f"{name}: 1 % changed, in the whole", whole, (PASS, first))
-    return [first, same, few, all_of_it]
+    # Of each dataset it is asked when its exposure ended; all are old enough.
+    exporter = Exporter(made.butler, Scope(embargo_hours=1.0), now=lambda: TAKEN)
+    embargo = _timed(f"{name}: nothing changed, with an embargo", whole)
+    return [first, same, few, all_of_it, embargo]
 
 
 def _timed(
@@ -121,6 +125,8 @@ def _change(lines: Lines, flag: str) -> None:
 
 
 def _exposures(made: MadeButler, count: int) -> list[str]:
+    dusk = Time("2026-01-15T23:00:00", scale="tai")
+    lasted = Timespan(dusk, dusk + TimeDelta(30.0, format="sec"))
     rows = [
         {
             "instrument": CAMERA,
@@ -131,6 +137,7 @@ def _exposures(made: MadeButler, count: int) -> list[str]:
             "seq_num": number,
             "group": "one",
             "observation_type": "science",
+            "timespan": lasted,
         }
         for number in range(1, count + 1)
     ]
