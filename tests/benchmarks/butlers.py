@@ -8,7 +8,8 @@ from pathlib import Path
 from astropy.time import Time, TimeDelta
 from lsst.daf.butler import DataCoordinate, DatasetRef, DatasetType, Timespan
 
-from annolog.butler.exporter import Exported, Exporter
+from annolog.butler.exported import Exported
+from annolog.butler.exporter import Exporter
 from annolog.butler.scopes import Scope
 from annolog.domain.snapshots import Line as Told
 from tests.benchmarks.http import Figures

@@ -12,7 +12,8 @@ import pytest
 from lsst.daf.butler import Butler
 
 from annolog.butler import layout
-from annolog.butler.exporter import Exported, Exporter, Progress
+from annolog.butler.exported import Exported, Progress
+from annolog.butler.exporter import Exporter
 from annolog.butler.layout import LAYOUTS
 from annolog.butler.reader import Reader
 from annolog.butler.scopes import Scope

@@ -7,20 +7,19 @@ that is killed leaves the old state; only rows that differ are touched.
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import NamedTuple
 
 import msgspec
 from lsst.daf.butler import Butler
 
 from annolog.butler import layout
+from annolog.butler.exported import Exported, Progress, Stored
 from annolog.butler.holdings import Holdings, instruments
 from annolog.butler.layout import LAYOUTS, Layout
 from annolog.butler.scopes import EVERY, Scope
 from annolog.butler.tables import RaceError, Tables, TablesError
 from annolog.butler.touched import FoundBy, found_by
-from annolog.butler.wanted import Gathered, Key, Rows, Waiting, naive, rows
+from annolog.butler.wanted import Gathered, Key, Rows, naive, rows
 from annolog.domain.instruments import SHIPPED
 from annolog.domain.snapshots import SCHEMA_VERSION, Head, Line
 from annolog.domain.vocabulary import nearest
@@ -42,65 +41,6 @@ class NoInstrumentError(TablesError):
     """An instrument that nobody knows was asked for."""
 
     code = "no_such_instrument"
-
-
-class Progress(NamedTuple):
-    """How far an export is.
-
-    Attributes
-    ----------
-    step
-        What is being done, in a word or two.
-    done, total
-        Rows; total is 0 where it is not known.
-    """
-
-    step: str
-    done: int
-    total: int = 0
-
-
-@dataclass(slots=True)
-class Exported:
-    """What an export came to.
-
-    Attributes
-    ----------
-    site_id, number, taken_at
-        Of the snapshot that is in the tables now.
-    added, changed, removed
-        Rows by table; tables of which nothing was touched are left out.
-    waiting
-        Targets that have no row, by reason and kind.
-    """
-
-    site_id: str
-    number: int
-    taken_at: datetime
-    added: dict[str, int] = field(default_factory=dict)
-    changed: dict[str, int] = field(default_factory=dict)
-    removed: dict[str, int] = field(default_factory=dict)
-    waiting: Waiting = field(default_factory=Waiting)
-
-    @property
-    def touched(self) -> int:
-        """How many rows were touched."""
-        return sum(
-            sum(one.values()) for one in (self.added, self.changed, self.removed)
-        )
-
-
-class Stored(NamedTuple):
-    """Whose snapshot is in the tables; as `layout.SNAPSHOT` has it."""
-
-    site_id: str
-    incarnation: str
-    number: int
-    taken_at: datetime
-    exported_at: datetime
-    schema_version: int
-    scope: str
-    waiting: int
 
 
 class Exporter:
