@@ -169,8 +169,7 @@ def _become_version(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("snapshot", "statement", "standing", "entry"):
         monkeypatch.setattr(layout, name.upper(), prefix + name)
     monkeypatch.setattr(layout, "LAYOUTS", renamed)
-    for module in ("exporter", "reader"):
-        monkeypatch.setattr(f"annolog.butler.{module}.LAYOUTS", renamed)
+    monkeypatch.setattr("annolog.butler.exporter.LAYOUTS", renamed)
 
 
 def test_a_table_of_that_name_that_is_another_one_is_told(night: MadeButler) -> None:
