@@ -131,6 +131,38 @@ def test_sets_that_are_asked_for_come_with_their_rows(
     assert export(night, served.url, "--narrow")["removed"]["set_version"] == 1
 
 
+def test_whole_exposures_of_a_set_that_names_detectors_too_are_left_out(
+    served: ServiceProcess, night: MadeButler, tmp_path: Path
+) -> None:
+    rows = [
+        {"instrument": CAMERA, "exposure": 2026011500001},
+        {"instrument": CAMERA, "exposure": 2026011500002, "detector": 1},
+    ]
+    answer = httpx.post(
+        f"{served.url}/annolog/v1/data-id-sets/ex/versions",
+        params={"reason": "a list"},
+        json=rows,
+        headers={"X-Annolog-User": "jdoe"},
+    )
+    assert answer.is_success, answer.text
+    export(night, served.url, "--set", "ex")
+    assert open_reader(night.butler).members("ex") == rows
+    rules = tmp_path / "rules.yaml"
+    rules.write_text(
+        "version: 1\nrules:\n  usable: {sort: usable, instrument: LSSTCam, inherited:"
+        " true, sets: [{set: ex}], source: LSSTCam/raw/all, dataset_types: raw, where:"
+        " exposure.seq_num < 4}\n  ex: {sort: set, set: ex, source: LSSTCam/raw/all,"
+        " dataset_types: raw}\n"
+    )
+    fill = ["export", "collections", "--repo", night.uri, "--rules", str(rules)]
+    done = CliRunner().invoke(main, fill)
+    assert done.exit_code == 0, done.output
+    assert done.output == (
+        "usable: usable/LSSTCam/raw/all: 3 added, 0 removed, 0 kept\n"
+        "ex: sets/ex: 3 added, 0 removed, 0 kept\n"
+    )
+
+
 def test_mistyped_options_take_no_flags_away(
     served: ServiceProcess, night: MadeButler
 ) -> None:
