@@ -218,7 +218,13 @@ def _of_topics(stage: Stage, log: Log, found: Findings) -> None:
     numbers = [one.event.number for one in received]
     name = "topic of changes"
     found.add(name, [f"lacks {n}" for n in sorted(wanted.keys() - set(numbers))])
-    found.add(name, [f"has {n} twice" for n in _twice(numbers)])
+    # Whether the first of them was in an aborted transaction its place may tell.
+    places: dict[int, list[str]] = {}
+    for one in received:
+        at = f"partition {one.partition} offset {one.offset}"
+        places.setdefault(one.event.number, []).append(at)
+    twice = [f"has {n} at {', '.join(places[n])}" for n in _twice(numbers)]
+    found.add(name, twice)
     found.add(name, [f"has {n}" for n in sorted(set(numbers) - wanted.keys())])
     found.add(
         name,
