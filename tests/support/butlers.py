@@ -8,8 +8,12 @@
 Its registry is all that counts here: datasets have no files.
 """
 
+import atexit
+import shutil
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -57,14 +61,12 @@ class MadeButler:
 
         It is on SQLite, or on a PostgreSQL database that has the extension btree_gist.
         """
-        dimensions = None
-        if universe is not None:
-            dimensions = DimensionConfig(_OLD.format(universe))
-        config = None
-        if database is not None:
+        if database is None:
+            shutil.copytree(_empty(universe), root, dirs_exist_ok=True)
+        else:
             config = Config()
             config[".registry.db"] = database
-        Butler.makeRepo(str(root), config=config, dimensionConfig=dimensions)
+            Butler.makeRepo(str(root), config=config, dimensionConfig=_of(universe))
         made = cls(str(root), Butler.from_config(str(root), writeable=True))
         for name in instruments:
             made.add_instrument(name)
@@ -280,10 +282,24 @@ class MadeButler:
         )
 
 
+def _of(universe: int | None) -> DimensionConfig | None:
+    return None if universe is None else DimensionConfig(_OLD.format(universe))
+
+
+@cache
+def _empty(universe: int | None) -> Path:
+    """Make an empty repository on SQLite, to be copied: that takes no time at all."""
+    folder = Path(tempfile.mkdtemp(prefix="annolog-butler-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    root = folder / "repo"
+    Butler.makeRepo(str(root), dimensionConfig=_of(universe))
+    return root
+
+
 def on_sky(root: Path) -> MadeButler:
     """Make a butler with two exposures that were really taken, and their visits."""
     source = create_populated_sqlite_registry(ResourcePath(_SUBSET))
-    Butler.makeRepo(str(root))
+    shutil.copytree(_empty(None), root, dirs_exist_ok=True)
     made = MadeButler(str(root), Butler.from_config(str(root), writeable=True))
     for element in (
         "instrument",
