@@ -17,35 +17,15 @@ from annolog.stream.relay import STOPPED
 from annolog.stream.topics import Access, Topics, ensure
 from tests.support import log
 from tests.support.kafka import KafkaServer
-from tests.support.relay import RelayProcess, published, wait_until_published
+from tests.support.relay import (
+    RelayProcess,
+    demand_all_once_in_order,
+    numbers_in,
+    published,
+    wait_until_published,
+)
 
 Conn = asyncpg.Connection
-
-
-async def demand_all_once_in_order(
-    conn: Conn, bootstrap: str, prefix: str, last: int
-) -> None:
-    """See that the topic of changes is the log, and that of targets the states."""
-    topics = Topics.named(prefix)
-    received = await published(bootstrap, topics.changes)
-    numbers = [one.event.number for one in received]
-    assert sorted(numbers) == list(range(1, last + 1))
-    for partition in range(6):
-        part = [one.event.number for one in received if one.partition == partition]
-        assert part == sorted(part)
-    page = await changes.read(conn, 0, last)
-    by_number = {one.event.number: one.event.id for one in received}
-    assert [by_number[c.number] for c in page.changes] == [
-        str(c.record_id) for c in page.changes
-    ]
-    folded: dict[str, object] = {}
-    for one in await published(bootstrap, topics.targets):
-        folded[one.event.key] = one.event.body()
-    states = await changes.states_between(conn, 0, last)
-    assert folded == {
-        s.state.key: None if s.empty else s.state.model_dump(mode="json")
-        for s in states
-    }
 
 
 async def test_every_change_comes_once_and_in_order(
@@ -348,10 +328,6 @@ def delete(bootstrap: str, *topics: str) -> None:
         while set(topics) & set(admin.list_topics()):
             assert time.monotonic() < deadline
             time.sleep(0.05)
-
-
-async def numbers_in(bootstrap: str, topic: str) -> list[int]:
-    return sorted(one.event.number for one in await published(bootstrap, topic))
 
 
 async def test_a_log_of_two_lives_that_was_never_published_goes_out_from_its_first(

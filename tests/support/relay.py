@@ -146,3 +146,34 @@ async def wait_until_published(
     while (await changes.floor(conn, topic) or 0) < number:
         assert time.monotonic() < deadline, f"{number} was never published"
         await asyncio.sleep(0.02)
+
+
+async def numbers_in(bootstrap: str, topic: str) -> list[int]:
+    """Give the numbers in a topic, ascending; one that is there twice comes twice."""
+    return sorted(one.event.number for one in await published(bootstrap, topic))
+
+
+async def demand_all_once_in_order(
+    conn: "asyncpg.Connection[asyncpg.Record]", bootstrap: str, prefix: str, last: int
+) -> None:
+    """See that the topic of changes is the log, and that of targets the states."""
+    topics = Topics.named(prefix)
+    received = await published(bootstrap, topics.changes)
+    numbers = [one.event.number for one in received]
+    assert sorted(numbers) == list(range(1, last + 1))
+    for partition in range(6):
+        part = [one.event.number for one in received if one.partition == partition]
+        assert part == sorted(part)
+    page = await changes.read(conn, 0, last)
+    by_number = {one.event.number: one.event.id for one in received}
+    assert [by_number[c.number] for c in page.changes] == [
+        str(c.record_id) for c in page.changes
+    ]
+    folded: dict[str, object] = {}
+    for one in await published(bootstrap, topics.targets):
+        folded[one.event.key] = one.event.body()
+    states = await changes.states_between(conn, 0, last)
+    assert folded == {
+        s.state.key: None if s.empty else s.state.model_dump(mode="json")
+        for s in states
+    }

@@ -25,6 +25,9 @@ RELAY_LEASE = "relay"
 SCANNED = 10_000
 """So many changes are looked at by one filtered read, found or not."""
 
+PICKED = 500
+"""Some changes are picked out of so many at a time."""
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -201,6 +204,33 @@ async def read(  # noqa: PLR0913 # the bounds and filters of one statement
     return Page(changes, changes[-1].number if cut else last)
 
 
+async def pick(conn: Connection, numbers: Sequence[int]) -> tuple[LoggedChange, ...]:
+    """Read some changes.
+
+    Parameters
+    ----------
+    conn
+        Any connection.
+    numbers
+        Ascending, and close to each other: all between them is read too.
+
+    Returns
+    -------
+    tuple of LoggedChange
+        Those of them that the log has, ascending.
+    """
+    wanted = frozenset(numbers)
+    found: list[LoggedChange] = []
+    after = numbers[0] - 1 if numbers else 0
+    while numbers and after < numbers[-1]:
+        page = await read(conn, after, PICKED, upto=numbers[-1])
+        if not page.changes:
+            break
+        found += [change for change in page.changes if change.number in wanted]
+        after = page.next_after
+    return tuple(found)
+
+
 async def _between(  # noqa: PLR0913, PLR0917 # as `read`
     conn: Connection,
     after: int,
@@ -308,6 +338,34 @@ async def states_between(
         """,
         after,
         upto,
+    )
+    return tuple(_state(row) for row in rows)
+
+
+async def states_at(
+    conn: Connection, numbers: Sequence[int]
+) -> tuple[LoggedState, ...]:
+    """Read the states whose last change is one of some.
+
+    Parameters
+    ----------
+    conn
+        Any connection.
+    numbers
+        Numbers of changes.
+
+    Returns
+    -------
+    tuple of LoggedState
+        Ordered by number, then by key as bytes.
+    """
+    rows = await conn.fetch(
+        _STATES
+        + """
+        where s.number = any($1)
+        order by s.number, t.key collate "C"
+        """,
+        numbers,
     )
     return tuple(_state(row) for row in rows)
 

@@ -13,6 +13,7 @@ from typing import NoReturn
 from annolog.domain.errors import AnnologError
 from annolog.storage import changes, incarnations
 from annolog.storage.database import Connection, Site
+from annolog.stream.mending import mend_changes, mend_states
 from annolog.stream.position import Held, ends_of, held_by
 from annolog.stream.publisher import START_SECONDS, Publisher, Thread
 from annolog.stream.topics import Access, Topics
@@ -75,6 +76,31 @@ class LogAndTopics:
             ):
                 await self.miss(topic, position, "is empty")
 
+    async def mend(self, publisher: Publisher, position: int) -> None:
+        """Send again what the topics lack up to the position.
+
+        Parameters
+        ----------
+        publisher
+            Sends it; nothing of its own is open.
+        position
+            As `position` gave it.
+        """
+        topics = self._topics
+        for topic, mend in (
+            (topics.changes, mend_changes),
+            (topics.targets, mend_states),
+        ):
+            held = await self._held_by(topic)
+            await mend(self.conn, self._thread, publisher, topic, held.lost(position))
+
+    async def _held_by(self, topic: str) -> Held:
+        return await self._thread.call(
+            "reading back what a topic holds",
+            START_SECONDS,
+            functools.partial(held_by, self._access, topic),
+        )
+
     async def miss(self, topic: str, position: int, how: str) -> None:
         """Say and keep that a topic lost what it had."""
         way = (
@@ -100,11 +126,7 @@ class LogAndTopics:
             If the topic is another site's, or knows more than the log.
         """
         topic = self._topics.changes
-        held = await self._thread.call(
-            "reading back the position",
-            START_SECONDS,
-            functools.partial(held_by, self._access, topic),
-        )
+        held = await self._held_by(topic)
         head = await changes.head(self.conn)
         if held.last is None:
             position = await self._after_emptied(topic, held, head)

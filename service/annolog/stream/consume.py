@@ -25,9 +25,10 @@ from annolog.domain.events import (
 )
 from annolog.stream.topics import (
     Access,
-    BrokerAwayError,
     TopicError,
     demand_reachable,
+    mute,
+    partitions_of,
 )
 
 Start = Literal["beginning", "now"] | int
@@ -272,19 +273,12 @@ def open_topic(
             }
         )
     except KafkaError as error:
-        raise BrokerAwayError(
-            f"{access.bootstrap} takes connections but does not answer as a Kafka"
-            f" broker that lets us in ({type(error).__name__}): see that protocol,"
-            " certificates and password fit"
-        ) from error
-    numbers = consumer.partitions_for_topic(topic)
-    if not numbers:
+        raise mute(access, error) from error
+    try:
+        parts = partitions_of(consumer, access, topic)
+    except BaseException:
         consumer.close()
-        raise TopicError(
-            f"there is no topic {topic} at {access.bootstrap}: a relay makes it when it"
-            " starts; is the prefix right?"
-        )
-    parts = [TopicPartition(topic, number) for number in sorted(numbers)]
+        raise
     consumer.assign(parts)
     return consumer, parts
 

@@ -25,6 +25,7 @@ from annolog.domain.events import change_event, state_event
 from annolog.storage import changes, orders
 from annolog.storage.database import Connection
 from annolog.storage.orders import Order
+from annolog.stream.mending import demand_ended, mend_changes, settle
 from annolog.stream.position import held_by
 from annolog.stream.publisher import CYCLE_SECONDS, START_SECONDS, Publisher, Thread
 from annolog.stream.topics import CHANGES_CONFIG, Access, TopicError, Topics, ensure
@@ -201,12 +202,12 @@ class Clerk:
     async def _resumed(self, order: Order, first: int) -> Order:
         """Read back from the new topic how far it is."""
         topic = order.wish.topic
-        last = (
-            await self._call(
-                "reading back the position",
-                functools.partial(held_by, self._access, topic),
-            )
-        ).last
+        await settle(self._thread, self._publisher, (topic,))
+        held = await self._call(
+            "reading back the position",
+            functools.partial(held_by, self._access, topic),
+        )
+        last = held.last
         if last is None:
             return replace(order, position=first - 1, done=0)
         if not last.is_of(self._site_id):
@@ -216,6 +217,8 @@ class Clerk:
                 f"topic {topic} holds changes up to {last.number} already, and it is"
                 f" to be filled from {first}: name a fresh topic"
             )
+        lost = held.lost(last.number)
+        await mend_changes(self._conn, self._thread, self._publisher, topic, lost)
         position = max(last.number, first - 1)
         done = await orders.changes_between(self._conn, first - 1, position)
         return replace(order, position=position, done=done)
@@ -247,6 +250,8 @@ class Clerk:
                 CYCLE_SECONDS,
                 functools.partial(self._publisher.publish, events),
             )
+        if over:
+            await demand_ended(self._thread, self._publisher, (order.wish.topic,))
         done = order.done + len(events)
         self._order = replace(order, position=reached, done=done)
         if not await orders.advance(

@@ -8,22 +8,36 @@ deadline, and any error or passed deadline ends the process.
 import asyncio
 import queue
 import threading
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar, cast
 
-from kafka import KafkaProducer
-from kafka.errors import TransactionalIdAuthorizationFailedError
+from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
+from kafka.admin import PartitionProducerState
+from kafka.errors import (
+    NotLeaderForPartitionError,
+    TransactionalIdAuthorizationFailedError,
+)
 
 from annolog.domain.errors import AnnologError
 from annolog.domain.events import Event, change_event, state_event
 from annolog.storage.changes import Cycle
-from annolog.stream.topics import Access, TopicError, Topics
+from annolog.stream.topics import (
+    PARTITIONS,
+    Access,
+    TopicError,
+    Topics,
+    administer,
+)
 
 CYCLE_SECONDS = 12.0
 """A transaction that has not ended by then ends the process."""
 
 START_SECONDS = 30.0
 """Time for opening the producer, and for reading back a position."""
+
+SETTLE_SECONDS = 10.0
+"""A broker that ends a transaction has ended it everywhere by then."""
 
 T = TypeVar("T")
 
@@ -114,8 +128,12 @@ class Publisher:
     """
 
     def __init__(self, access: Access, site_id: str) -> None:
+        self._access = access
+        self._admin: KafkaAdminClient | None = None
         self._ends: dict[tuple[str, int], int] = {}
-        name = f"annolog-relay-{site_id}"
+        self.published = 0
+        """Transactions that this publisher has committed."""
+        self._name = name = f"annolog-relay-{site_id}"
         self._producer = KafkaProducer(
             **{
                 "transactional_id": name,
@@ -180,11 +198,105 @@ class Publisher:
                 remade.add(told.topic)
             ends[place] = max(told.offset + 1, ends.get(place, 0))
         producer.commit_transaction()
+        self.published += 1
         self._ends = {
             place: end for place, end in self._ends.items() if place[0] not in remade
         } | ends
         return frozenset(remade)
 
+    def left_open(self, topics: Iterable[str]) -> Sequence[TopicPartition]:
+        """Give the partitions in which a transaction of ours is open.
+
+        Between two transactions there is none, but for the moment that a broker takes
+        to end the last one everywhere, and for what it forgot to end.
+
+        Parameters
+        ----------
+        topics
+            Where to look.
+        """
+        if self._admin is None:
+            self._admin = administer(self._access)
+        ours = self._admin.describe_transactions([self._name])[self._name].producer_id
+        parts = [
+            TopicPartition(topic, number)
+            for topic in topics
+            for number in range(PARTITIONS)
+        ]
+        return sorted(
+            part
+            for part, producers in _producers(self._admin, parts).items()
+            for one in producers.active_producers
+            if one.producer_id == ours and one.current_transaction_start_offset >= 0
+        )
+
+    def settle(self, topics: Sequence[str]) -> Sequence[TopicPartition]:
+        """End what a broker left open: nobody sees what was sent in it.
+
+        Before the first transaction, as the next one there would end it as it ends.
+
+        Parameters
+        ----------
+        topics
+            Where to look.
+
+        Returns
+        -------
+        sequence of TopicPartition
+            Where something was open.
+
+        Raises
+        ------
+        DeadlineError
+            If it cannot be ended.
+        """
+        left = self.left_open(topics)
+        if not left:
+            return left
+        # A marker is written only where a transaction has written.
+        self._producer.begin_transaction()
+        sent = [
+            self._producer.send(
+                part.topic, key=b"aborted", value=b"", partition=part.partition
+            )
+            for part in left
+        ]
+        self._producer.flush(6)
+        for future in sent:
+            future.get(0.1)
+        self._producer.abort_transaction()
+        end = time.monotonic() + SETTLE_SECONDS
+        while still := self.left_open(topics):
+            if time.monotonic() > end:
+                raise DeadlineError(f"a transaction stays open in {where(still)}")
+            time.sleep(0.05)
+        return left
+
     def close(self) -> None:
         """Close in an orderly way."""
+        if self._admin is not None:
+            self._admin.close()
         self._producer.close(timeout=2)
+
+
+def _producers(
+    admin: KafkaAdminClient, parts: Sequence[TopicPartition]
+) -> Mapping[TopicPartition, PartitionProducerState]:
+    """Ask the leaders who writes there."""
+    end = time.monotonic() + SETTLE_SECONDS
+    while True:
+        try:
+            return cast(
+                "Mapping[TopicPartition, PartitionProducerState]",
+                admin.describe_producers(parts),
+            )
+        except NotLeaderForPartitionError:
+            # A leader that was chosen just now does not know yet that it is one.
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.05)
+
+
+def where(parts: Iterable[TopicPartition]) -> str:
+    """Name partitions, for people."""
+    return ", ".join(f"{part.topic}-{part.partition}" for part in parts)

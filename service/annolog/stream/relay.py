@@ -40,6 +40,7 @@ from annolog.storage.database import (
     is_current,
 )
 from annolog.stream.comparing import LogAndTopics, StopRelayError
+from annolog.stream.mending import Watch, settle
 from annolog.stream.orders import Clerk
 from annolog.stream.publisher import (
     CYCLE_SECONDS,
@@ -196,8 +197,12 @@ class Relay:
             functools.partial(Publisher, config.access, site.site_id),
         )
         await self._keep_lease(conn)
+        await settle(
+            self._thread, publisher, (config.topics.changes, config.topics.targets)
+        )
         log = LogAndTopics(conn, self._thread, config.access, config.topics, site)
         position = await log.position()
+        await log.mend(publisher, position)
         await log.expect(publisher, position)
         clerk = Clerk(
             conn,
@@ -215,6 +220,7 @@ class Relay:
             clerk.heard()
             self._grown.set()
 
+        watch = Watch(self._thread, publisher, config.topics)
         async with (
             changes.listening(conn, lambda _: self._grown.set()),
             changes.listening(conn, ordered, channel=orders.CHANNEL),
@@ -225,6 +231,7 @@ class Relay:
                 # One piece of an order between two cycles: neither starves the other.
                 busy = await clerk.work(reached)
                 await self._keep_lease(conn)
+                await watch.look()
                 if reached == position and not busy:
                     await self._sleep(POLL_SECONDS)
                 position = reached

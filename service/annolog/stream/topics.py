@@ -4,13 +4,14 @@
 `<prefix>.targets` has the state of each target, keyed by target, and is compacted.
 """
 
+import contextlib
 import logging
 import socket
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from kafka import KafkaAdminClient
+from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.admin import ConfigResource
 from kafka.errors import (
     AuthorizationError,
@@ -53,6 +54,10 @@ class TopicError(AnnologError):
     """A topic is not as it must be; somebody has to change it."""
 
     code = "topic"
+
+
+class MissingTopicError(TopicError):
+    """There is no such topic."""
 
 
 class BrokerAwayError(UnavailableError):
@@ -194,21 +199,7 @@ def ensure(access: Access, topics: Topics, *, replication: int | None = None) ->
     TopicError
         If a topic may not be made or read, or would lose events as it is.
     """
-    demand_reachable(access)
-    try:
-        admin = KafkaAdminClient(
-            **{
-                "bootstrap_timeout_ms": 6000,
-                "request_timeout_ms": 6000,
-                **access.arguments(),
-            }
-        )
-    except KafkaError as error:
-        raise BrokerAwayError(
-            f"{access.bootstrap} takes connections but does not answer as a Kafka"
-            f" broker that lets us in ({type(error).__name__}): see that protocol,"
-            " certificates and password fit"
-        ) from error
+    admin = administer(access)
     try:
         there = set(admin.list_topics())
         # Before anything is made, so that a refused start leaves nothing behind.
@@ -222,6 +213,65 @@ def ensure(access: Access, topics: Topics, *, replication: int | None = None) ->
         ) from error
     finally:
         admin.close()
+
+
+def partitions_of(
+    consumer: KafkaConsumer, access: Access, topic: str
+) -> list[TopicPartition]:
+    """Give the partitions of a topic, in their order. Blocks.
+
+    Raises
+    ------
+    MissingTopicError
+        If there is no such topic, or none that we may see.
+    BrokerAwayError
+        If the broker does not show it just now. Such a topic is not an empty one: a
+        relay that took it for one would publish again what is in it.
+    """
+    seen = consumer.partitions_for_topic(topic)
+    if seen:
+        return [TopicPartition(topic, number) for number in sorted(seen)]
+    # kafka-python knows none also where its question was lost with the broker, so
+    # somebody else is asked, whose question fails if it is lost.
+    with contextlib.closing(administer(access)) as admin:
+        if topic in admin.list_topics():
+            raise BrokerAwayError(f"{access.bootstrap} does not show topic {topic} yet")
+    raise MissingTopicError(
+        f"there is no topic {topic} at {access.bootstrap}: a relay makes it when it"
+        " starts; is the prefix right?"
+    )
+
+
+def administer(access: Access) -> KafkaAdminClient:
+    """Connect to ask and to arrange; whoever connects closes. Blocks.
+
+    Raises
+    ------
+    BrokerAwayError
+        If no broker answers in Kafka's protocol.
+    RefusedError
+        If it does not let us in.
+    """
+    demand_reachable(access)
+    try:
+        return KafkaAdminClient(
+            **{
+                "bootstrap_timeout_ms": 6000,
+                "request_timeout_ms": 6000,
+                **access.arguments(),
+            }
+        )
+    except KafkaError as error:
+        raise mute(access, error) from error
+
+
+def mute(access: Access, error: KafkaError) -> BrokerAwayError:
+    """Give the error that says that somebody is there and is no broker for us."""
+    return BrokerAwayError(
+        f"{access.bootstrap} takes connections but does not answer as a Kafka broker"
+        f" that lets us in ({type(error).__name__}): see that protocol, certificates"
+        " and password fit"
+    )
 
 
 def _create_missing(
