@@ -22,6 +22,7 @@ from annolog.stream.consume import Received, Until, follow
 from annolog.stream.topics import Access
 from tests.faults.ledger import Ledger, Said
 from tests.faults.stage import Stage
+from tests.support.relay import is_open
 
 CAUGHT_UP_WITHIN = 120.0
 """Seconds that the relay may take for what waits in the log."""
@@ -138,6 +139,14 @@ async def _caught_up(
         # The relays are looked after, should they end once more.
         stage.watch()
         await asyncio.sleep(0.1)
+    # The last transaction may not have ended yet, and for ever if nobody mends it.
+    for topic in (stage.topics.changes, stage.topics.targets):
+        while await asyncio.to_thread(is_open, stage.site.brokers.bootstrap, topic):
+            if time.monotonic() - began > CAUGHT_UP_WITHIN:
+                found.add("relay", [f"left a transaction open in {topic}"])
+                break
+            stage.watch()
+            await asyncio.sleep(0.1)
     found.looked_at["seconds until the topics had all"] = (
         f"{time.monotonic() - began:.1f}"
     )

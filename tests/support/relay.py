@@ -1,6 +1,7 @@
 """Relay processes for tests, which kill and freeze them."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -11,10 +12,18 @@ from pathlib import Path
 from types import MappingProxyType
 
 import asyncpg
+from kafka import TopicPartition
+from kafka.errors import KafkaError
 
 from annolog.storage import changes
 from annolog.stream.consume import Received, Until, follow
-from annolog.stream.topics import Access, Topics
+from annolog.stream.topics import (
+    PARTITIONS,
+    Access,
+    BrokerAwayError,
+    Topics,
+    administer,
+)
 from tests.support import log
 
 COMMAND = """
@@ -123,10 +132,20 @@ class RelayProcess:
         self._process.send_signal(number)
 
 
-async def published(bootstrap: str, topic: str) -> list[Received]:
-    """Read all that a topic has for a read_committed consumer, as it stands there."""
+async def published(
+    bootstrap: str, topic: str, *, ended: bool = True
+) -> list[Received]:
+    """Read all that a topic has for a read_committed consumer, as it stands there.
+
+    A broker ends a transaction some time after it has acknowledged it, which is waited
+    for unless told otherwise.
+    """
 
     def read() -> list[Received]:
+        deadline = time.monotonic() + 30
+        while ended and is_open(bootstrap, topic):
+            assert time.monotonic() < deadline, f"a transaction stays open in {topic}"
+            time.sleep(0.02)
         return list(
             follow(Access(bootstrap), topic, until=Until(end=True), dedupe=False)
         )
@@ -148,9 +167,24 @@ async def wait_until_published(
         await asyncio.sleep(0.02)
 
 
-async def numbers_in(bootstrap: str, topic: str) -> list[int]:
+def is_open(bootstrap: str, topic: str) -> bool:
+    """Tell whether a transaction is open in a topic; also if no broker can say."""
+    try:
+        with contextlib.closing(administer(Access(bootstrap))) as admin:
+            parts = [TopicPartition(topic, number) for number in range(PARTITIONS)]
+            return any(
+                one.current_transaction_start_offset >= 0
+                for told in admin.describe_producers(parts).values()
+                for one in told.active_producers
+            )
+    except (KafkaError, BrokerAwayError):
+        return True
+
+
+async def numbers_in(bootstrap: str, topic: str, *, ended: bool = True) -> list[int]:
     """Give the numbers in a topic, ascending; one that is there twice comes twice."""
-    return sorted(one.event.number for one in await published(bootstrap, topic))
+    received = await published(bootstrap, topic, ended=ended)
+    return sorted(one.event.number for one in received)
 
 
 async def demand_all_once_in_order(
