@@ -57,7 +57,6 @@ from annolog.settings import Settings
 from annolog.storage import tokens
 from annolog.storage.changes import Lag
 from annolog.storage.database import begin, reading
-from annolog.stream.seats import Seats
 
 MAX_BODY = 20 * 1024 * 1024
 """Bytes that the framework lets through; each route has its own, lower limit."""
@@ -74,9 +73,17 @@ def create_app(settings: Settings) -> Litestar:
     ----------
     settings
         Checked settings; the database is migrated and reachable when it starts.
+
+    Returns
+    -------
+    Litestar
+        The application. It opens its parts anew at each start, by the settings that
+        are in its `state.settings` then.
     """
     metrics = Metrics()
-    parts = _Parts(settings, metrics)
+    parts = _Parts(metrics)
+    metrics.watch_queue(parts.waiting)
+    metrics.watch_streams(parts.streams)
     application = Litestar(
         route_handlers=[
             *annotations.HANDLERS,
@@ -124,13 +131,10 @@ def create_app(settings: Settings) -> Litestar:
         logging_config=None,
     )
     install(application, metrics)
+    application.state.settings = settings
     # For the server, which knows earlier than the lifespan that the end has come.
     application.state.end_waiting = parts.end_waiting
     return application
-
-
-def _counted(seats: Seats) -> tuple[int, int, int]:
-    return len(seats), seats.sent, seats.dropped
 
 
 def _token_book(runtime: Runtime) -> TokenBook:
@@ -173,16 +177,17 @@ def _give_actor(
 class _Parts:
     """What a process opens when it starts, for those who need it before."""
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
-        self._settings = settings
+    def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self._runtime: Runtime | None = None
         self._callers: Callers | None = None
         self._probe: Probe | None = None
 
     @contextlib.asynccontextmanager
-    async def lifespan(self, _: Litestar) -> AsyncIterator[None]:
-        settings = self._settings
+    async def lifespan(self, application: Litestar) -> AsyncIterator[None]:
+        settings: Settings = application.state.settings
+        # Those of an earlier start are closed.
+        self._runtime = self._callers = self._probe = None
         async with opened(
             settings.database_url,
             settings.site_id,
@@ -204,8 +209,6 @@ class _Parts:
                 kafka=bool(settings.kafka_bootstrap),
                 butlers=runtime.registries.states,
             )
-            self._metrics.watch_queue(lambda: float(runtime.lane.waiting))
-            self._metrics.watch_streams(lambda: _counted(runtime.feed.seats))
             flusher = asyncio.create_task(_flush(book), name="tokens")
             yield
             flusher.cancel()
@@ -216,6 +219,15 @@ class _Parts:
         self._metrics.turn(seen.works, seen.seconds)
         if self._runtime is not None:
             self._runtime.feed.heard(seen.head)
+
+    def waiting(self) -> float:
+        """Give how many writes wait for their turn."""
+        return float(self.runtime.lane.waiting)
+
+    def streams(self) -> tuple[int, int, int]:
+        """Give how many streams are open, what they sent, how many were closed."""
+        seats = self.runtime.feed.seats
+        return len(seats), seats.sent, seats.dropped
 
     def end_waiting(self) -> None:
         if self._runtime is not None:

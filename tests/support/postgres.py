@@ -95,7 +95,11 @@ class PostgresServer:
     def create(self, name: str | None = None, *, template: str = "template1") -> str:
         """Make a database, named after a number if nothing else, and give its URL."""
         name = name or f"test_{next(self._numbers)}"
-        self.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        # Without a disk to wait for, files are copied in less than half of the time
+        # that it takes to write them into the log block by block.
+        self.execute(
+            f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY FILE_COPY'
+        )
         return self.url(name)
 
     def drop(self, url: str) -> None:
