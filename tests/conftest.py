@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.support.fast_files import keep_files_in_memory
+from tests.support.fast_files import keep_compiled_modules, keep_files_in_memory
 from tests.support.kafka import KafkaServer
 from tests.support.postgres import PostgresServer, run_apart
 from tests.support.sessions import session_home
@@ -24,6 +24,7 @@ settings.load_profile("annolog")
 
 # Before pytest or a worker of it asks for a directory.
 keep_files_in_memory()
+keep_compiled_modules()
 
 
 @pytest.fixture(scope="session")

@@ -57,12 +57,21 @@ def butler_postgres(servers_home: Path) -> Iterator[PostgresServer]:
         server.close()
 
 
-@pytest.fixture
-def registry_url(butler_postgres: PostgresServer) -> Iterator[str]:
-    """Give the URL of an empty database that is fit for a butler."""
-    url = butler_postgres.create()
-    name = url.partition("?")[0].rpartition("/")[2]
+@pytest.fixture(scope="session")
+def butler_template(butler_postgres: PostgresServer) -> str:
+    """Give the name of a database that is fit for a butler."""
+    name = "butler_template"
+    butler_postgres.create(name)
     butler_postgres.execute("CREATE EXTENSION btree_gist", database=name)
+    return name
+
+
+@pytest.fixture
+def registry_url(
+    butler_postgres: PostgresServer, butler_template: str
+) -> Iterator[str]:
+    """Give the URL of an empty database that is fit for a butler."""
+    url = butler_postgres.create(template=butler_template)
     yield url
     butler_postgres.drop(url)
 

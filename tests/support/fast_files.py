@@ -1,6 +1,7 @@
-"""Where tests keep their files: in memory, if the machine has room for them there."""
+"""Files that would take a test's time: data on a disk, and modules compiled anew."""
 
 import os
+import sys
 import tempfile
 from pathlib import Path
 
@@ -20,6 +21,16 @@ def keep_files_in_memory() -> None:
     """
     if "TMPDIR" not in os.environ and _fit():
         os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
+
+
+def keep_compiled_modules() -> None:
+    """Let processes find annolog compiled, whatever the environment says of that.
+
+    Tests start some hundred of them, and each would compile all of it by itself, which
+    takes it half a second. Git ignores what they leave.
+    """
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
 
 
 def _fit() -> bool:
