@@ -13,7 +13,15 @@ from kafka.errors import KafkaError
 
 from annolog.local.errors import LocalError, NoBrokerError
 from annolog.local.jars import default_cache, find_jars, find_java
-from annolog.local.kafka import LOOPBACK, Broker, Ports, free_ports, properties
+from annolog.local.kafka import (
+    LOOPBACK,
+    Broker,
+    Ports,
+    _archive,
+    free_ports,
+    properties,
+    shared_classes,
+)
 from tests.support.kafka import KafkaServer
 from tests.support.marked import wait_for
 
@@ -54,6 +62,15 @@ def test_topics_outlive_a_kill_and_a_change_of_ports(tmp_path: Path) -> None:
             assert topics(again.bootstrap) == ["kept"]
         finally:
             child.stop()
+
+
+def test_classes_kept_of_another_broker_are_passed_over(tmp_path: Path) -> None:
+    jars, java = tmp_path / "kafka", find_java()
+    jars.symlink_to(find_jars(default_cache()))
+    _archive(java, jars).write_bytes(b"nothing that Java knows")
+    assert shared_classes(java, jars)
+    child = Broker(tmp_path / "home", java=java, jars=jars).start()
+    child.stop()
 
 
 def test_a_broker_takes_its_ports_again_and_can_be_frozen(

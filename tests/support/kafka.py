@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from kafka import KafkaAdminClient
@@ -18,17 +19,25 @@ from typing_extensions import override
 
 from annolog.local.errors import LocalError
 from annolog.local.jars import default_cache, find_jars, find_java
-from annolog.local.kafka import LOOPBACK, Broker, Ports, free_ports
+from annolog.local.kafka import LOOPBACK, Broker, Ports, free_ports, share_classes
 from annolog.local.processes import Child
 from tests.support.certificates import Authority, Certificate
+
+
+@cache
+def java_and_jars() -> tuple[Path, Path]:
+    """Find what a broker is made of, its classes ready for many starts."""
+    java, jars = find_java(), find_jars(default_cache())
+    share_classes(java, jars)
+    return java, jars
 
 
 class KafkaServer:
     """A real broker. Without Java or Maven it raises: no test is skipped."""
 
     def __init__(self, home: Path) -> None:
-        jars = find_jars(default_cache())
-        self._broker = Broker(home, java=find_java(), jars=jars)
+        java, jars = java_and_jars()
+        self._broker = Broker(home, java=java, jars=jars)
         self._child: Child | None = None
 
     @property
@@ -122,10 +131,11 @@ class SecuredKafka(KafkaServer):
             "LAX": own.sign("lax", lax=True),
         }
         self._ports: dict[str, int] = {}
+        java, jars = java_and_jars()
         self._broker = Broker(
             home,
-            java=find_java(),
-            jars=find_jars(default_cache()),
+            java=java,
+            jars=jars,
             configure=self._properties,
             format_with=self._users(),
         )

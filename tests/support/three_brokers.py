@@ -12,9 +12,10 @@ import socket
 from collections.abc import Mapping
 from pathlib import Path
 
-from annolog.local.jars import SHIPPED, default_cache, find_jars, find_java
-from annolog.local.kafka import Ports, properties
+from annolog.local.jars import SHIPPED
+from annolog.local.kafka import Ports, properties, shared_classes
 from annolog.local.processes import Child, Command, run
+from tests.support.kafka import java_and_jars
 from tests.support.ports import HOST, steady_ports
 
 BROKERS = 3
@@ -28,8 +29,7 @@ class ThreeBrokers:
 
     def __init__(self, home: Path) -> None:
         self._home = home
-        self._java = find_java()
-        self._jars = find_jars(default_cache())
+        self._java, self._jars = java_and_jars()
         numbers = steady_ports(2 * BROKERS)
         self._ports = [
             Ports(broker, controller)
@@ -139,6 +139,7 @@ class ThreeBrokers:
                 "-Xmx192m",
                 "-XX:+UseSerialGC",
                 "-XX:TieredStopAtLevel=1",
+                *shared_classes(self._java, self._jars),
                 f"-Dlog4j2.configurationFile={settings}",
                 "-cp",
                 f"{self._jars}/*",
