@@ -24,7 +24,7 @@ from tests.support.marked import wait_for
 from tests.support.relay import RelayProcess
 from tests.support.served import ServiceProcess
 
-KILLS = 12
+KILLS = 8
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ Helpers check the status that they expect and give the decoded body; `get`, `pos
 and `client` give raw answers.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeAlias, cast
 from uuid import UUID
 
@@ -159,12 +159,22 @@ class Service:
 
 
 _idle: list[Litestar] = []
-"""Applications that run nowhere now.
+"""Applications that run nowhere now."""
 
-To make one takes as long as three of the smaller tests: Litestar looks at 200
-handlers. One that starts again opens all its parts anew; it only goes on counting
-requests and turns in its metrics.
-"""
+
+@contextmanager
+def application(settings: Settings) -> Iterator[Litestar]:
+    """Give an application that nobody else runs, to be started with settings.
+
+    To make one takes as long as three of the smaller tests: Litestar looks at 200
+    handlers. One that starts again opens all its parts anew; it only goes on counting
+    requests and turns in its metrics.
+    """
+    app = _idle.pop() if _idle else create_app(settings)
+    app.state.settings = settings
+    yield app
+    # Not where there was an error: it may have started or ended by half.
+    _idle.append(app)
 
 
 @asynccontextmanager
@@ -179,23 +189,20 @@ async def service(
         butler_uris=tuple(butlers),
     )
     failed: Exception | None = None
-    app = _idle.pop() if _idle else create_app(settings)
-    app.state.settings = settings
-    async with (
-        app.lifespan(),
-        httpx.AsyncClient(
-            transport=httpx.ASGITransport(
-                cast("Any", app), client=("127.0.0.1", 40000)
-            ),
-            base_url="http://127.0.0.1:8080",
-        ) as client,
-    ):
-        try:
-            yield Service(client, _runtime(app))
-        except Exception as error:  # noqa: BLE001 - raised again below
-            failed = error
-    # Of those that could not start or end none is used again.
-    _idle.append(app)
+    with application(settings) as app:
+        async with (
+            app.lifespan(),
+            httpx.AsyncClient(
+                transport=httpx.ASGITransport(
+                    cast("Any", app), client=("127.0.0.1", 40000)
+                ),
+                base_url="http://127.0.0.1:8080",
+            ) as client,
+        ):
+            try:
+                yield Service(client, _runtime(app))
+            except Exception as error:  # noqa: BLE001 - raised again below
+                failed = error
     if failed is not None:
         # From within, the lifespan's task group would wrap what a test wants to see.
         raise failed

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from typing import cast
 
 import httpx
+from litestar import Litestar
 from litestar.di import Provide
 
-from annolog.app import create_app
 from annolog.cli import serve
 from annolog.runtime import Runtime
 from annolog.settings import Settings
+from tests.support.service import application
 
 STARTED_WITHIN = 30.0
 
@@ -61,9 +62,14 @@ class Served:
 @asynccontextmanager
 async def serving(database_url: str) -> AsyncIterator[Served]:
     """Run the service on a migrated database."""
-    app = create_app(
-        Settings(database_url=database_url, site_id="summit", auth=("none",))
-    )
+    settings = Settings(database_url=database_url, site_id="summit", auth=("none",))
+    with application(settings) as app:
+        async with _on_uvicorn(app) as served:
+            yield served
+
+
+@asynccontextmanager
+async def _on_uvicorn(app: Litestar) -> AsyncIterator[Served]:
     listener = serve.bind("127.0.0.1", 0)
     port = listener.getsockname()[1]
     server = serve._server(app, app.state.end_waiting)
