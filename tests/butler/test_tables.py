@@ -1,5 +1,6 @@
 """The tables in butlers: what is private is there, and who may do what."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from annolog.butler.reader import StaleError
 from annolog.butler.scopes import Scope
 from annolog.butler.tables import PRIVATE, TRIED, NoTablesError, Tables, TablesError
 from tests.support.butlers import CAMERA, MadeButler
+from tests.support.commands import SERVICE
 from tests.support.postgres import PostgresServer
 from tests.support.snapshots import TAKEN, Lines
 
@@ -104,7 +106,8 @@ def _as_object(members: dict[str, Any]) -> Any:  # noqa: ANN401 - stands for a b
 
 def test_asking_for_the_reader_does_not_import_the_butler() -> None:
     words = "import sys, annolog.butler; sys.exit('lsst' in sys.modules)"
-    subprocess.run([sys.executable, "-c", words], check=True)
+    environment = os.environ | {"PYTHONPATH": str(SERVICE)}
+    subprocess.run([sys.executable, "-c", words], check=True, env=environment)
 
 
 # ------------------------------------------------------------ why there is no answer
