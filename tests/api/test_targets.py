@@ -1,7 +1,5 @@
 """One target over HTTP: its state now and then, its history, what it inherits."""
 
-import time
-
 import msgspec
 
 from annolog.domain.entries import Alias, Policy, SameAs
@@ -390,12 +388,10 @@ async def test_resolve_of_ten_thousand_pasted_ids_says_what_is_odd(
         lines += ["2026113000001", "2026113000002"]  # nobody knows them
         lines += ["20261120/7"]  # of two controllers
         lines += ["LSSTCam/20261120/8"]  # none
-        began = time.monotonic()
         answer = await annolog.post(
             "/targets/resolve",
             {"text": "\n".join(lines), "instrument": "LSSTCam"},
         )
-        took = time.monotonic() - began
         after = await annolog.runtime.reads.fetchval("select count(*) from target")
 
     assert answer.status_code == 200, answer.text[:500]
@@ -427,7 +423,6 @@ async def test_resolve_of_ten_thousand_pasted_ids_says_what_is_odd(
         "exposure:LSSTCam/2026111900001",
         "exposure:LSSTCam/2026111900002",
     ]
-    assert took < 10
 
 
 async def test_resolve_of_a_range_lists_its_holes(database_url: str) -> None:

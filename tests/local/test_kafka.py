@@ -17,7 +17,7 @@ from annolog.local.kafka import (
     LOOPBACK,
     Broker,
     Ports,
-    _archive,
+    archive_of,
     free_ports,
     properties,
     shared_classes,
@@ -67,7 +67,7 @@ def test_topics_outlive_a_kill_and_a_change_of_ports(tmp_path: Path) -> None:
 def test_classes_kept_of_another_broker_are_passed_over(tmp_path: Path) -> None:
     jars, java = tmp_path / "kafka", find_java()
     jars.symlink_to(find_jars(default_cache()))
-    _archive(java, jars).write_bytes(b"nothing that Java knows")
+    archive_of(java, jars).write_bytes(b"nothing that Java knows")
     assert shared_classes(java, jars)
     child = Broker(tmp_path / "home", java=java, jars=jars).start()
     child.stop()

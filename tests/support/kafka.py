@@ -1,6 +1,9 @@
 """The Kafka brokers of tests: one of the session, and one that lets in a few only."""
 
+import fcntl
+import os
 import signal
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -19,17 +22,39 @@ from typing_extensions import override
 
 from annolog.local.errors import LocalError
 from annolog.local.jars import default_cache, find_jars, find_java
-from annolog.local.kafka import LOOPBACK, Broker, Ports, free_ports, share_classes
+from annolog.local.kafka import LOOPBACK, Broker, Ports, archive_of, free_ports
 from annolog.local.processes import Child
 from tests.support.certificates import Authority, Certificate
+
+_TERMINATED = 143
+"""How Java ends that was told to."""
 
 
 @cache
 def java_and_jars() -> tuple[Path, Path]:
     """Find what a broker is made of, its classes ready for many starts."""
     java, jars = find_java(), find_jars(default_cache())
-    share_classes(java, jars)
+    _share_classes(java, jars)
     return java, jars
+
+
+def _share_classes(java: Path, jars: Path) -> None:
+    """Make the archive of a broker's classes, unless it is there."""
+    archive = archive_of(java, jars)
+    if archive.exists() or not os.access(archive.parent, os.W_OK):
+        return
+    with archive.with_suffix(".lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if archive.exists():
+            return
+        with tempfile.TemporaryDirectory() as home:
+            # Under another name until it is whole: the end may be a kill.
+            draft = archive.with_suffix(".new")
+            flags = (f"-XX:ArchiveClassesAtExit={draft}", "-Xlog:cds*=off")
+            child = Broker(Path(home), java=java, jars=jars, flags=flags).start()
+            child.stop()
+            if child.exit_code() in {0, _TERMINATED} and draft.exists():
+                draft.replace(archive)
 
 
 class KafkaServer:

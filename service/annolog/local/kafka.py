@@ -6,12 +6,9 @@ The ports may be others at the next start; topics, offsets and transactions stay
 
 import base64
 import contextlib
-import fcntl
 import hashlib
-import os
 import secrets
 import socket
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,9 +24,6 @@ LOOPBACK = "127.0.0.1"
 """The only address that the broker listens on."""
 
 _PORTS_TRIED = 3
-
-_TERMINATED = 143
-"""How Java ends that was told to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +207,7 @@ class Broker:
 
 
 def shared_classes(java: Path, jars: Path) -> Sequence[str]:
-    """Give the flags by which a broker finds its classes as `share_classes` left them.
+    """Give the flags by which a broker finds its classes in the archive.
 
     Parameters
     ----------
@@ -229,7 +223,7 @@ def shared_classes(java: Path, jars: Path) -> Sequence[str]:
         the jars, and without a word goes on without one that does not.
     """
     try:
-        archive = _archive(java, jars)
+        archive = archive_of(java, jars)
     except OSError:
         return ()  # who starts it says what is wrong with it
     if not archive.exists():
@@ -242,42 +236,29 @@ def shared_classes(java: Path, jars: Path) -> Sequence[str]:
     )
 
 
-def share_classes(java: Path, jars: Path) -> None:
-    """Keep the classes of a broker beside its jars as Java has them after its start.
+def archive_of(java: Path, jars: Path) -> Path:
+    """Give where the classes of a broker are kept as Java has them after its start.
 
-    Brokers that find them start in half of the time. It costs one start and one end of
-    a broker, so it is for those who start many.
+    Brokers that find them start in half of the time. To make it takes a start and an
+    end of a broker, so it is for those who start many, as tests do.
 
     Parameters
     ----------
     java
-        The program `java`.
+        The program `java`; another one has another archive.
     jars
-        The directory of the jars, checked.
+        The directory of the jars, beside which it is.
+
+    Returns
+    -------
+    Path
+        The archive, which need not be there.
 
     Raises
     ------
-    LocalError
-        No broker starts.
+    OSError
+        There is no such program.
     """
-    archive = _archive(java, jars)
-    if archive.exists() or not os.access(archive.parent, os.W_OK):
-        return
-    with archive.with_suffix(".lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if archive.exists():
-            return
-        with tempfile.TemporaryDirectory() as home:
-            # Under another name until it is whole: the end may be a kill.
-            draft = archive.with_suffix(".new")
-            flags = (f"-XX:ArchiveClassesAtExit={draft}", "-Xlog:cds*=off")
-            child = Broker(Path(home), java=java, jars=jars, flags=flags).start()
-            child.stop()
-            if child.exit_code() in {0, _TERMINATED} and draft.exists():
-                draft.replace(archive)
-
-
-def _archive(java: Path, jars: Path) -> Path:
     program = java.resolve()
     made = program.stat()
     known = f"{program} {made.st_mtime_ns} {made.st_size}"
