@@ -46,6 +46,28 @@ async def test_pages_give_every_change_once_in_order(conn: Conn) -> None:
     assert after == await changes.head(conn) == 25
 
 
+async def test_some_changes_are_picked_out_wherever_they_are(
+    conn: Conn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(changes, "PICKED", 4)
+    await log.append_many(conn, 30)
+    for numbers, there in (
+        ([2, 3, 11, 29, 30, 99], [2, 3, 11, 29, 30]),
+        ([99], []),
+        ([], []),
+    ):
+        found = await changes.pick(conn, numbers)
+        assert [change.number for change in found] == there
+
+
+async def test_states_are_found_by_the_change_that_left_them(conn: Conn) -> None:
+    await log.append(conn, keys=[log.exposure_key(2), log.exposure_key(1)])
+    await log.append(conn, keys=[log.exposure_key(2)])
+    found = await changes.states_at(conn, [1, 7])
+    assert [state.state.key for state in found] == [log.exposure_key(1)]
+    assert len(await changes.states_at(conn, [1, 2])) == 2
+
+
 async def test_an_answer_stops_at_its_bytes_and_goes_on(conn: Conn) -> None:
     await log.append_many(conn, 6, text="x" * 1_000)
     after, sizes = 0, []

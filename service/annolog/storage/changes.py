@@ -212,22 +212,21 @@ async def pick(conn: Connection, numbers: Sequence[int]) -> tuple[LoggedChange, 
     conn
         Any connection.
     numbers
-        Ascending, and close to each other: all between them is read too.
+        Ascending. What lies between those that are close to each other is read too.
 
     Returns
     -------
     tuple of LoggedChange
         Those of them that the log has, ascending.
     """
-    wanted = frozenset(numbers)
+    wanted, rest = frozenset(numbers), numbers
     found: list[LoggedChange] = []
-    after = numbers[0] - 1 if numbers else 0
-    while numbers and after < numbers[-1]:
-        page = await read(conn, after, PICKED, upto=numbers[-1])
+    while rest:
+        page = await read(conn, rest[0] - 1, PICKED, upto=rest[-1])
         if not page.changes:
             break
         found += [change for change in page.changes if change.number in wanted]
-        after = page.next_after
+        rest = [number for number in rest if number > page.next_after]
     return tuple(found)
 
 
