@@ -18,7 +18,7 @@ import logging
 from collections.abc import Sequence
 
 from annolog.domain.errors import AnnologError
-from annolog.domain.events import change_event, state_event
+from annolog.domain.events import Event, change_event, state_event
 from annolog.storage import changes
 from annolog.storage.database import Connection
 from annolog.stream.publisher import (
@@ -105,11 +105,7 @@ async def mend_changes(
             found[-1].number,
         )
         events = [(topic, change_event(change)) for change in found]
-        await thread.call(
-            "sending lost changes again",
-            CYCLE_SECONDS,
-            functools.partial(publisher.publish, events),
-        )
+        await _send_again(thread, publisher, events)
 
 
 async def mend_states(
@@ -141,11 +137,17 @@ async def mend_states(
     if found:
         _log.warning("topic %s lacked up to %d states: sent again", topic, len(found))
         events = [(topic, state_event(state)) for state in found]
-        await thread.call(
-            "sending lost states again",
-            CYCLE_SECONDS,
-            functools.partial(publisher.publish, events),
-        )
+        await _send_again(thread, publisher, events)
+
+
+async def _send_again(
+    thread: Thread, publisher: Publisher, events: Sequence[tuple[str, Event]]
+) -> None:
+    await thread.call(
+        "sending again what was lost",
+        CYCLE_SECONDS,
+        functools.partial(publisher.publish, events),
+    )
 
 
 class Watch:
