@@ -75,7 +75,7 @@ async def test_a_child_that_hangs_is_killed_and_callers_are_told_at_once(
     begun = time.monotonic()
     with pytest.raises(UnavailableError, match="butler 2 is away") as away:
         await repository.instruments()
-    assert time.monotonic() - begun < HASTY.answer
+    assert time.monotonic() - begun < 0.3
     assert away.value.reason_code == "butler_away"
     await asyncio.sleep(HASTY.away)
     assert await once_open(repository) == [CAMERA]
