@@ -9,7 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
+from annolog.api import observe
 from annolog.api import stream as stream_api
+from annolog.api.logs import ACCESS, AccessLine, AskedFor
 from annolog.stream import feed as feed_module
 from annolog.stream.seats import Seats
 from tests.support.postgres import PostgresServer
@@ -338,25 +340,23 @@ async def test_a_kept_connection_is_answered_once_more_while_the_service_stops(
 
 
 async def test_a_stream_that_ended_is_one_line_of_the_access_log(
-    annolog: Served, caplog: pytest.LogCaptureFixture
+    annolog: Served, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level("INFO", "annolog.access")
+    caplog.set_level("INFO", ACCESS)
+    written: list[AccessLine] = []
+    monkeypatch.setattr(observe, "write_access", written.append)
+
+    def of_streams() -> list[AskedFor]:
+        asked = [line.http_request for line in written]
+        return [one for one in asked if one.request_url == "/annolog/v1/stream"]
+
     async with following(annolog.port) as stream:
         await begun(stream)
-        assert not _access(caplog)
-    await until(lambda: _access(caplog))
-    (line,) = _access(caplog)
-    assert line.http_request.status == 200
-    assert line.http_request.response_size > 50
-
-
-def _access(caplog: pytest.LogCaptureFixture) -> list[Any]:
-    lines: list[Any] = [
-        record.msg for record in caplog.records if record.name == "annolog.access"
-    ]
-    return [
-        line for line in lines if line.http_request.request_url == "/annolog/v1/stream"
-    ]
+        assert not of_streams()
+    await until(of_streams)
+    (line,) = of_streams()
+    assert line.status == 200
+    assert line.response_size > 50
 
 
 async def test_a_head_request_opens_no_stream(annolog: Served) -> None:

@@ -74,7 +74,7 @@ async def rate(url: str, items: Sequence[Item]) -> float:
 async def _store(
     connection: Connection, statements: Sequence[tuple[str, Sequence[Any]]]
 ) -> None:
-    await connection.execute(turn.LOCK)
+    await connection.execute(turn.ENTER)
     for statement, values in statements:
         await connection.execute(statement, *values)
     await connection.execute("commit")

@@ -9,7 +9,6 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from random import Random
 from typing import Any
 from uuid import UUID
 
@@ -39,8 +38,9 @@ TEXT = "Rings around stars in more than half of the detectors; focus is suspecte
 EXPOSURES = 20_000
 """Different exposures that are spoken of through annolog's own API."""
 
-SPOKEN_OF = 10
-"""Last nights that new messages of exposurelog's API are about."""
+SPOKEN_OF = nights.FOLLOWED
+"""Last nights that new messages of exposurelog's API are about, each of the exposure
+after the last one's: so many that no exposure is spoken of again and again."""
 
 GOALS = {1: None, 16: 0.40, 64: 0.40}
 """Share of the raw limit that POST should reach, by concurrency."""
@@ -187,20 +187,20 @@ class _Door:
 
     def __init__(self, url: str, messages: int) -> None:
         self._url = url
-        self._chance = Random(2)
         self._nights = min(nights.nights(messages), SPOKEN_OF)
+        self._next = 0
         self._after = UUID(int=0)
 
     def _drafts(self, count: int) -> list[dict[str, Any]]:
         camera = CAMERAS[0]
         found = []
-        for number in range(count):
-            before = self._chance.randrange(self._nights)
-            night = nights.LAST_NIGHT - timedelta(days=before)
-            seq_num = self._chance.randrange(camera.exposures) + 1
+        self._next += count
+        for number in range(self._next - count, self._next):
+            before, seq_num = divmod(number, camera.exposures)
+            night = nights.LAST_NIGHT - timedelta(days=before % self._nights)
             found.append(
                 {
-                    "obs_id": nights.obs_id(camera, night, seq_num),
+                    "obs_id": nights.obs_id(camera, night, seq_num + 1),
                     "instrument": camera.name,
                     "message_text": TEXT,
                     "level": "20",

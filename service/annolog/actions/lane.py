@@ -18,6 +18,7 @@ from uuid import UUID
 
 from annolog.actions.desk import Desk, Work
 from annolog.actions.known_keys import KnownKeys
+from annolog.actions.passage import Passage
 from annolog.domain.book import Book
 from annolog.domain.errors import AnnologError, OverloadedError, UnavailableError
 from annolog.domain.ledger import Known, NeedMore, Wants
@@ -28,9 +29,6 @@ from annolog.storage.database import (
     RETRY_AFTER,
     Connection,
     Pool,
-    answering,
-    drop,
-    has_ended,
     is_away,
     unavailable,
 )
@@ -112,6 +110,7 @@ class Lane:
         observe: Callable[[Seen], None] = lambda _: None,
     ) -> None:
         self._connections = connections
+        self._passage = Passage(connections)
         self._origin = origin
         self._now = now
         self._new_id = new_id
@@ -186,6 +185,8 @@ class Lane:
             self._in_turn = True
             try:
                 await self._serve(works)
+                if not self._queue:
+                    await self._passage.leave()
             except Exception as error:  # noqa: BLE001 - the lane outlives any turn
                 _log.exception("a turn of the lane failed")
                 _refuse(works, error)
@@ -240,14 +241,13 @@ class Lane:
     async def _turn(self, works: list[Work[Any]]) -> None:
         loop = asyncio.get_running_loop()
         begun = loop.time()
-        with answering():
-            connection = await self._connections.acquire(timeout=CONNECT_TIMEOUT)
         book: Book | None = None
         answers: list[tuple[Work[Any], Any]] = []
         later: list[Work[Any]] = []
         sent = False
         try:
-            book = await self._enter(connection, works)
+            connection = await self._passage.enter()
+            book = await self._open(connection, works)
             now = self._now()
             desk = Desk(book, now, lambda: self._new_id(now))
             for work in works:
@@ -263,22 +263,21 @@ class Lane:
             sent = True
             for work in works:
                 work.messages = messages
-            await connection.execute("commit" if book.entered else "rollback")
+            again = bool(later or self._queue)
+            stored = bool(book.entered)
+            await self._passage.end(connection, stored=stored, again=again)
         except BaseException as error:
             if sent and book is not None and book.entered and is_away(error):
-                await self._abandon(connection)
+                self._passage.give_up()
+                await self._passage.leave()
                 if await self._landed(book):
                     self._answer(answers)
                     return
                 raise unavailable() from error
-            if has_ended(error):
-                await self._abandon(connection)
-            else:
-                await self._roll_back(connection)
+            await self._passage.fail(error)
             raise
         finally:
             self._queue.extendleft(reversed(later))
-            await self._connections.release(connection)
         self.known = book.known
         if book.entered:
             self.known_keys.remember(key for work in works for key, _ in work.rows)
@@ -291,13 +290,12 @@ class Lane:
             Seen(len(answers), len(book.entered), loop.time() - begun, book.head)
         )
 
-    async def _enter(self, connection: Connection, works: list[Work[Any]]) -> Book:
-        """Enter the lane and lay out what the works need."""
+    async def _open(self, connection: Connection, works: list[Work[Any]]) -> Book:
+        """Lay out what the works need."""
         if self._written > self._planned_for:
             # Plans are kept, and one made while a table was empty may read all of it.
             await connection.execute("discard plans")
             self._planned_for = 4 * self._written
-        await connection.execute(turn.LOCK)
         if sum(work.size for work in works) > MOST_TARGETS:
             await more_time(connection)
         rows = {key: place for work in works for key, place in work.rows}
@@ -331,17 +329,6 @@ class Lane:
             else:
                 work.answer.set_result(answer)
 
-    async def _roll_back(self, connection: Connection) -> None:
-        try:
-            if not connection.is_closed():
-                await connection.execute("rollback", timeout=CONNECT_TIMEOUT)
-        except Exception:  # noqa: BLE001 - it is broken: the pool will replace it
-            await self._abandon(connection)
-
-    async def _abandon(self, connection: Connection) -> None:
-        """Drop a connection whose state is not known."""
-        drop(connection)
-
     async def _landed(self, book: Book) -> bool:
         """Look up whether a turn whose commit broke was stored.
 
@@ -354,7 +341,7 @@ class Lane:
                 async with self._connections.acquire(
                     timeout=CONNECT_TIMEOUT
                 ) as connection:
-                    await connection.execute(turn.LOCK)
+                    await connection.execute(turn.ENTER)
                     try:
                         found: bool = await connection.fetchval(
                             """

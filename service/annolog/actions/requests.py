@@ -1,8 +1,9 @@
 """Who asks for a decision, and who then speaks, as permission and records see them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from annolog.domain import roles
 from annolog.domain.book import Book
@@ -12,8 +13,7 @@ from annolog.domain.records import Sender
 from annolog.domain.roles import Action, Actor, Subject
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """What every decision knows of the request.
 
     Attributes

@@ -19,6 +19,7 @@ from annolog.domain.errors import (
     UnconditionalError,
 )
 from annolog.domain.history import Version
+from annolog.domain.ids import written_id
 from annolog.domain.ledger import Wants
 from annolog.domain.records import Record, Sender
 
@@ -194,14 +195,14 @@ def revise(  # noqa: PLR0913 - the members of a revision
         ),
         fields={
             **content,
-            "content_id": str(messages.content_id(revision_id, says, parent)),
-            **({"continues": str(continues)} if continues else {}),
+            "content_id": written_id(messages.content_id(revision_id, says, parent)),
+            **({"continues": written_id(continues)} if continues else {}),
             **({"exposurelog": dict(row)} if row else {}),
-            "annotation_id": str(annotation_id),
-            "parent_id": str(parent_id) if parent_id else None,
+            "annotation_id": written_id(annotation_id),
+            "parent_id": written_id(parent_id) if parent_id else None,
             "operation": operation.value,
             "target_count": len(keys),
-            "reply_to": str(reply_to) if reply_to else None,
+            "reply_to": written_id(reply_to) if reply_to else None,
             "uncurated": list(uncurated or ()),
             **({"query": query} if query else {}),
             **placed,

@@ -25,13 +25,14 @@ from typing_extensions import override
 from annolog.auth.callers import provide_actor
 
 _JSON = "application/json"
+_CONTENT_TYPE = (b"content-type", _JSON.encode())
 
 
 class DirectRoute(HTTPRouteHandler):
     """A route whose function is called at once.
 
     The function takes any of `request`, `runtime` and `actor`, and what its path names.
-    It answers with JSON as bytes, with any other `Response`, or with None.
+    It answers with bytes, which are JSON, with any `Response`, or with None.
     """
 
     @override
@@ -75,7 +76,10 @@ class DirectRoute(HTTPRouteHandler):
         if self._runtime is not None and "runtime" in self._takes:
             given["runtime"] = self._runtime.dependency()
         found = await self.fn(**given)
-        if found is None:
+        if isinstance(found, bytes):
+            head = [_CONTENT_TYPE, (b"content-length", b"%d" % len(found))]
+            await _send(send, self.status_code, head, found)
+        elif found is None:
             await _send(send, self.status_code, [], b"")
         elif _is_plain(found):
             status = found.status_code or self.status_code
@@ -101,7 +105,7 @@ def _is_plain(found: Response[Any]) -> bool:
 def _head(found: Response[bytes]) -> list[tuple[bytes, bytes]]:
     return [
         *((n.lower().encode(), v.encode("latin-1")) for n, v in found.headers.items()),
-        (b"content-type", _JSON.encode()),
+        _CONTENT_TYPE,
         (b"content-length", b"%d" % len(found.content)),
     ]
 

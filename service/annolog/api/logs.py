@@ -4,19 +4,25 @@ Access lines have a way of their own. There is one for each request, and the usu
 of processors costs a fifth of what answering a small one does.
 """
 
+import contextlib
 import json
 import logging
 import sys
-from datetime import UTC, datetime
-from typing import Any, TextIO
+from contextvars import ContextVar
+from typing import TextIO
 
 import msgspec
 import structlog
 from structlog.types import EventDict, Processor
-from typing_extensions import override
+
+from annolog import runtime
 
 ACCESS = "annolog.access"
-"""The logger of access lines; what it handles is an `AccessLine`."""
+"""The logger by whose name and level access lines are written."""
+
+
+REQUEST: ContextVar[str | None] = ContextVar("request", default=None)
+"""The id of the request that is served; every line of the log then has it."""
 
 
 class AskedFor(msgspec.Struct, rename="camel", gc=False):
@@ -58,7 +64,7 @@ def configure_logs(
         The least severity that is written.
     """
     shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
+        _of_request,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -78,10 +84,9 @@ def configure_logs(
                 colors=False, exception_formatter=structlog.dev.plain_traceback
             )
         ]
-    handler = logging.StreamHandler(stream or sys.stdout)
+    handler = _Handler(stream or sys.stdout, json_lines=form == "json")
     handler.setFormatter(
-        _Lines(
-            json_lines=form == "json",
+        structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
@@ -115,37 +120,57 @@ def configure_logs(
 _OURS = (AccessLine, AskedFor)
 
 
-class _Lines(structlog.stdlib.ProcessorFormatter):
-    """Writes access lines straight away, and all others by their processors.
+class _Handler(logging.StreamHandler[TextIO]):
+    """Writes all lines; access lines straight away.
 
     Parameters
     ----------
+    stream
+        Where to.
     json_lines
         Whether lines are JSON, or for people.
-    **chain
-        As the formatter behind takes them.
     """
 
-    def __init__(self, *, json_lines: bool, **chain: Any) -> None:  # noqa: ANN401 - see above
-        super().__init__(**chain)
-        self._json = json_lines
+    def __init__(self, stream: TextIO, *, json_lines: bool) -> None:
+        super().__init__(stream)
+        self._write = _to_json if json_lines else _for_people
 
-    @override
-    def format(self, record: logging.LogRecord) -> str:
-        """Give a record's line."""
-        line = record.msg
-        if not isinstance(line, AccessLine):
-            return super().format(record)
-        moment = datetime.fromtimestamp(record.created, UTC)
-        line.timestamp = moment.isoformat().replace("+00:00", "Z")
-        if self._json:
-            return _to_json(line)
-        asked = line.http_request
-        return (
-            f"{line.timestamp} [info     ] {asked.status} {asked.request_method} "
-            f"{asked.request_url} {asked.response_size} B {asked.latency} "
-            f"{asked.remote_ip} {asked.user_agent!r} request_id={line.request_id}"
-        )
+    def access(self, line: AccessLine) -> None:
+        """Write an access line, without the record that other lines come as."""
+        text = self._write(line) + self.terminator
+        with self.lock or contextlib.nullcontext():
+            self.stream.write(text)
+            self.flush()
+
+
+def write_access(line: AccessLine) -> None:
+    """Write an access line as `configure_logs` said; nowhere if it was not called.
+
+    Parameters
+    ----------
+    line
+        The line, which gets its time here.
+    """
+    line.timestamp = runtime.now().isoformat().replace("+00:00", "Z")
+    for handler in logging.root.handlers:
+        if isinstance(handler, _Handler):
+            handler.access(line)
+
+
+def _for_people(line: AccessLine) -> str:
+    asked = line.http_request
+    return (
+        f"{line.timestamp} [info     ] {asked.status} {asked.request_method} "
+        f"{asked.request_url} {asked.response_size} B {asked.latency} "
+        f"{asked.remote_ip} {asked.user_agent!r} request_id={line.request_id}"
+    )
+
+
+def _of_request(_: object, __: str, event: EventDict) -> EventDict:
+    request_id = REQUEST.get()
+    if request_id is not None:
+        event["request_id"] = request_id
+    return event
 
 
 def _severity(_: object, __: str, event: EventDict) -> EventDict:

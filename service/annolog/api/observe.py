@@ -10,12 +10,11 @@ No header, query or body is ever logged: they may hold secrets.
 """
 
 import logging
+import random
 import re
-import secrets
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from time import perf_counter
 
-import structlog
 from litestar import Litestar, Response, get
 from litestar.enums import ScopeType
 from litestar.handlers import HTTPRouteHandler
@@ -32,7 +31,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 from typing_extensions import override
 
-from annolog.api.logs import ACCESS, AccessLine, AskedFor
+from annolog.api.logs import ACCESS, REQUEST, AccessLine, AskedFor, write_access
 from annolog.domain.errors import UnavailableError
 from annolog.storage.changes import Lag
 
@@ -320,7 +319,7 @@ class Front:
                 size += len(message["body"])
             await send(message)
 
-        bound = structlog.contextvars.bind_contextvars(request_id=request_id)
+        bound = REQUEST.set(request_id)
         try:
             await self._app(scope, receive, watch)
         finally:
@@ -331,7 +330,7 @@ class Front:
             self._metrics.request(method, route, status, seconds)
             if scope["path"] not in _QUIET or status >= 500:  # noqa: PLR2004
                 self._access(scope, request_id, status, size, seconds)
-            structlog.contextvars.reset_contextvars(**bound)
+            REQUEST.reset(bound)
 
     def _access(
         self,
@@ -344,7 +343,11 @@ class Front:
         if not self._log.isEnabledFor(logging.INFO):
             return
         client = scope.get("client")
-        agent = next((v for n, v in scope["headers"] if n == b"user-agent"), b"")
+        agent = b""
+        for name, value in scope["headers"]:
+            if name == b"user-agent":
+                agent = value
+                break
         line = AccessLine(
             AskedFor(
                 scope["method"],
@@ -358,10 +361,7 @@ class Front:
             ),
             request_id,
         )
-        # Handed over as it is: nobody needs to know which line of ours called.
-        self._log.handle(
-            logging.LogRecord(ACCESS, logging.INFO, "", 0, line, None, None)
-        )
+        write_access(line)
 
 
 def install(app: Litestar, metrics: Metrics) -> None:
@@ -383,7 +383,8 @@ def _request_id(scope: Scope) -> str:
     for name, value in scope["headers"]:
         if name == _REQUEST_ID and _SANE_ID.fullmatch(value):
             return value.decode()
-    return secrets.token_hex(16)
+    # Nobody is kept out by it, so it need not be one that nobody can guess.
+    return f"{random.getrandbits(128):032x}"
 
 
 def _add_headers(message: HTTPResponseStartEvent, request_id: str) -> None:

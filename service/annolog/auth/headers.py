@@ -24,9 +24,11 @@ def all_of(connection: ASGIConnection[Any, Any, Any, Any], name: str) -> list[st
     list of str
         Read as Latin-1, which takes any bytes; empty if it was not sent.
     """
-    wanted = name.encode()
-    headers = connection.scope["headers"]
-    return [value.decode("latin-1") for sent, value in headers if sent == wanted]
+    wanted, found = name.encode(), []
+    for sent, value in connection.scope["headers"]:
+        if sent == wanted:
+            found.append(value.decode("latin-1"))
+    return found
 
 
 def first_of(connection: ASGIConnection[Any, Any, Any, Any], name: str) -> str | None:
@@ -39,5 +41,8 @@ def first_of(connection: ASGIConnection[Any, Any, Any, Any], name: str) -> str |
     name
         The header, in lower case.
     """
-    values = all_of(connection, name)
-    return values[0] if values else None
+    wanted = name.encode()
+    for sent, value in connection.scope["headers"]:
+        if sent == wanted:
+            return value.decode("latin-1")
+    return None

@@ -20,6 +20,7 @@ from annolog.domain.entries import Entry
 from annolog.domain.exposures import ExposureFact, fact_from_record
 from annolog.domain.history import Review, Version
 from annolog.domain.holdings import Holdings
+from annolog.domain.ids import read_id
 from annolog.domain.ledger import (
     NOTHING_SAID,
     STATEMENTS,
@@ -128,7 +129,7 @@ class Book(Holdings):
             self._enter(
                 record, _operation(fields), fields["annotation_id"], (), fields=fields
             )
-            list_id = UUID(fields["list_id"])
+            list_id = read_id(fields["list_id"])
             self.bodies[record.record_id] = record.body
             self.waiting.setdefault(list_id, []).append(fields)
             self.new_waiting.append((list_id, record.record_id))
@@ -249,8 +250,8 @@ class Book(Holdings):
         if record.kind == REDACTION:
             self._enter_set_redaction(record, fields)
             return
-        ids = [UUID(one) for one in fields["revisions"]]
-        annotation_id = UUID(fields["annotation_id"])
+        ids = [read_id(one) for one in fields["revisions"]]
+        annotation_id = read_id(fields["annotation_id"])
         self.require(
             Wants(annotations=frozenset({annotation_id}), records=frozenset(ids))
         )
@@ -425,7 +426,7 @@ class Book(Holdings):
         They are counted one after the other behind one number, so nothing may be
         missing half way.
         """
-        ids = frozenset(UUID(fields["annotation_id"]) for fields in waiting)
+        ids = frozenset(read_id(fields["annotation_id"]) for fields in waiting)
         self.require(Wants(annotations=ids))
         named = {
             key
@@ -440,7 +441,7 @@ class Book(Holdings):
         """Tell whether the list of a statement's targets has yet to come."""
         if not fields.get("list_id"):
             return False
-        list_id = UUID(fields["list_id"])
+        list_id = read_id(fields["list_id"])
         if list_id in self.lists:
             return False
         self.require(Wants(records=frozenset({list_id})))
@@ -448,7 +449,7 @@ class Book(Holdings):
 
     def _plan(self, fields: Mapping[str, Any]) -> Plan:
         """Work out what a statement changes; asks for more, changes nothing."""
-        annotation_id = UUID(fields["annotation_id"])
+        annotation_id = read_id(fields["annotation_id"])
         self.require(Wants(annotations=frozenset({annotation_id})))
         plan = plan_of(
             annotation_id,

@@ -207,15 +207,22 @@ class Holdings:
         NeedMore
             If something is not; load it and ask again.
         """
+        if (  # as nearly always
+            wants.annotations <= self._seen_annotations
+            and wants.keys <= self.places.keys()
+            and wants.facts <= self._seen_facts
+            and wants.records <= self._seen_records
+            and wants.sets <= self.sets.keys()
+            and wants.bodies <= self._seen_bodies
+        ):
+            return
         annotations = wants.annotations - self._seen_annotations
         keys = wants.keys.difference(self.places)
         facts = wants.facts - self._seen_facts
         records = wants.records - self._seen_records
         sets = wants.sets.difference(self.sets)
         bodies = wants.bodies - self._seen_bodies
-        lacked = Wants(annotations, keys, facts, records, sets, bodies)
-        if lacked:
-            raise NeedMore(lacked)
+        raise NeedMore(Wants(annotations, keys, facts, records, sets, bodies))
 
     def is_told_of(self, key: str, obs_id: str) -> bool:
         """Tell whether somebody told of an exposure, under this name or without one.

@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
-from functools import cached_property
+from functools import cached_property, lru_cache
 from importlib import resources
 from typing import Annotated, Any, NamedTuple, Self
 
@@ -60,6 +60,7 @@ class ObsIdParts(NamedTuple):
     """The butler's primary key."""
 
 
+@lru_cache(maxsize=4096)
 def is_day_obs(value: int) -> bool:
     """Tell whether a number is a calendar date YYYYMMDD that can name a night."""
     if not FIRST_DAY_OBS <= value <= LAST_DAY_OBS:
@@ -134,16 +135,19 @@ class ObsIdRule(_Entry):
             None where it is none of this rule's obs_ids.
         """
         found = _OBS_ID.fullmatch(obs_id)
-        if found is None or found[1] not in self.prefixes:
+        if found is None:
             return None
-        day_obs, seq_num = int(found[3]), int(found[4])
-        controller = self.controller(found[2])
+        prefix, letter, night, number = found.groups()
+        if prefix not in self.prefixes:
+            return None
+        day_obs, seq_num = int(night), int(number)
+        controller = self.controller(letter)
         if controller is None or not _has_id(day_obs, seq_num):
             return None
         offset = controller.thousands_on(day_obs) * _THOUSAND_YEARS
         return ObsIdParts(
-            f"{found[1]}_{found[2]}_{day_obs}_{seq_num:06d}",
-            found[2],
+            f"{prefix}_{letter}_{day_obs}_{seq_num:06d}",
+            letter,
             day_obs,
             seq_num,
             (day_obs + offset) * _IDS_A_NIGHT + seq_num,

@@ -16,6 +16,7 @@ from annolog.domain.annotations import Operation, Verdict
 from annolog.domain.entries import Entry
 from annolog.domain.flags import Rank, effective
 from annolog.domain.history import Review, Standing, Version
+from annolog.domain.ids import read_id
 from annolog.domain.records import SWEEPING_KINDS, Record
 from annolog.domain.tags import findable
 from annolog.domain.vocabulary import Vocabulary
@@ -243,17 +244,17 @@ def version_of(
         Lists of targets by id; its own must be among them.
     """
     if fields.get("list_id"):
-        keys = lists[UUID(fields["list_id"])]
+        keys = lists[read_id(fields["list_id"])]
     else:
         keys = fields["targets"]
     parent = fields["parent_id"]
-    revision_id = UUID(fields["revision_id"])
+    revision_id = read_id(fields["revision_id"])
     content_id = fields.get("content_id")
     continues = fields.get("continues")
     return Version(
         revision_id,
-        UUID(fields["annotation_id"]),
-        UUID(parent) if parent else None,
+        read_id(fields["annotation_id"]),
+        read_id(parent) if parent else None,
         fields["clock"],
         Operation(fields["operation"]),
         tuple(keys),
@@ -263,10 +264,10 @@ def version_of(
         fields["author_kind"],
         fields["voter"],
         Rank[fields["rank"].upper()],
-        UUID(content_id)
+        read_id(content_id)
         if content_id and content_id != fields["revision_id"]
         else revision_id,
-        UUID(continues) if continues else None,
+        read_id(continues) if continues else None,
     )
 
 
@@ -274,13 +275,13 @@ def review_of(fields: Mapping[str, Any], lists: Mapping[UUID, Sequence[str]]) ->
     """Read of a review's body what the views need; lists as for `version_of`."""
     targets: frozenset[str] | None
     if fields.get("list_id"):
-        targets = frozenset(lists[UUID(fields["list_id"])])
+        targets = frozenset(lists[read_id(fields["list_id"])])
     else:
         targets = None if fields["targets"] is None else frozenset(fields["targets"])
     return Review(
-        UUID(fields["record_id"]),
-        UUID(fields["annotation_id"]),
-        UUID(fields["revision_id"]),
+        read_id(fields["record_id"]),
+        read_id(fields["annotation_id"]),
+        read_id(fields["revision_id"]),
         Verdict(fields["verdict"]),
         targets,
         fields["voter"],

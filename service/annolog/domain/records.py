@@ -9,12 +9,14 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
 import msgspec
 
 from annolog.domain import times
+from annolog.domain.ids import written_id
 
 SCHEMA = 1
 """Version of the layout of all record bodies."""
@@ -61,8 +63,9 @@ def digest(value: object) -> bytes:
     return hashlib.sha256(canonical(value)).digest()
 
 
+@lru_cache(maxsize=64)
 def stamp_of(moment: datetime) -> str:
-    """Write a moment as records hold it."""
+    """Write a moment as records hold it; all of a turn have the same one."""
     return times.format(moment)
 
 
@@ -218,7 +221,7 @@ def seal(  # noqa: PLR0913 - the members of a record, each by its name
         "check": None,
         "agent": None,
         **fields,
-        id_field: str(record_id),
+        id_field: written_id(record_id),
         "kind": kind,
         "schema": SCHEMA,
         "site_id": origin.site_id,

@@ -31,10 +31,11 @@ Reading is never limited.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Literal, TypeAlias
+
+import msgspec
 
 from annolog.domain.errors import ForbiddenError, InvalidError, UnauthenticatedError
 from annolog.domain.flags import Rank
@@ -80,8 +81,7 @@ class Action(StrEnum):
     ADMINISTER = "administer"
 
 
-@dataclass(frozen=True, slots=True)
-class Actor:
+class Actor(msgspec.Struct, frozen=True):
     """Who calls.
 
     Attributes
@@ -161,8 +161,7 @@ NOBODY = Actor("anonymous", "human", frozenset({Role.VIEWER}), named=False)
 """A reader on loopback who gave no name."""
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(msgspec.Struct, frozen=True):
     """What an action is about, as far as permission asks.
 
     Attributes
@@ -268,8 +267,7 @@ def _own(actor: Actor, subject: Subject) -> bool:
     return subject.author == actor.author and subject.author_kind == actor.kind
 
 
-def _write(actor: Actor, _: Subject) -> _Verdict:
-    return _has(Role.AUTHOR, Role.BOT)(actor, _)
+_write = _has(Role.AUTHOR, Role.BOT)
 
 
 def _edit(actor: Actor, subject: Subject) -> _Verdict:

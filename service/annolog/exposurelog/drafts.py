@@ -4,6 +4,7 @@ They send numbers and booleans as strings, one string for a list, and back all t
 they were shown: what is not known here is passed over, and null means "not given".
 """
 
+import re
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -39,6 +40,8 @@ MAX_TAG_CHARACTERS = 128
 MAX_LEVEL = 2**31 - 1
 """The greatest level, and the least one below zero: a signed 32-bit column."""
 
+_CONTROL = re.compile(r"[\x00-\x1f]")
+
 _M = TypeVar("_M", bound=BaseModel)
 
 
@@ -51,7 +54,7 @@ def _storable(text: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    if any(ord(c) < ord(" ") for c in text):
+    if _CONTROL.search(text):
         msg = "contains control characters; write one line of plain text"
         raise ValueError(msg)
     return text
@@ -112,7 +115,7 @@ class _Sent(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _given(cls, sent: object) -> object:
-        if not isinstance(sent, dict):
+        if not isinstance(sent, dict) or None not in sent.values():
             return sent
         return {name: value for name, value in sent.items() if value is not None}
 

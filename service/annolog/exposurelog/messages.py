@@ -41,7 +41,7 @@ PATIENCE = 30.0
 )
 async def find_messages(
     request: Request[Any, Any, Any], runtime: NamedDependency[Runtime]
-) -> Response[Any]:
+) -> bytes | Response[Any]:
     """Answer with messages."""
     asked = parameters.read_messages(request)
     plan = plan_of(asked)
@@ -50,8 +50,7 @@ async def find_messages(
         async with reading(runtime.messages) as connection:
             rows = await queries.find(connection, asked, plan, flags, AT_ONCE + 1)
         if len(rows) <= AT_ONCE:
-            content = models.list_as_json(rows, flags)
-            return Response(content, media_type=answers.JSON)
+            return models.list_as_json(rows, flags)
     return await answers.answer(_pieces(runtime, asked, plan, flags))
 
 
@@ -77,14 +76,14 @@ async def _pieces(
 )
 async def get_message(
     message_id: FromPath[str], runtime: NamedDependency[Runtime]
-) -> Response[bytes]:
+) -> bytes:
     """Answer with one message."""
     wanted = parameters.read_id(message_id)
     async with reading(runtime.messages) as connection:
         found = await queries.read_message(connection, runtime.vocabulary, wanted)
     if found is None:
         raise NotFoundError(f"There is no message with the id {wanted}.")
-    return Response(found, media_type=answers.JSON)
+    return found
 
 
 HANDLERS = (find_messages, get_message)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from litestar import Request, Response
+from litestar import Request
 from litestar.di import NamedDependency
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.params import FromPath
@@ -21,7 +21,7 @@ from annolog.domain.errors import MediaTypeError, NotFoundError, TooLargeError
 from annolog.domain.ledger import Wants
 from annolog.domain.roles import Action, Actor
 from annolog.domain.targets import ExposureTarget, TargetColumns, columns
-from annolog.exposurelog import answers, decisions, models, problems, queries
+from annolog.exposurelog import decisions, models, problems, queries
 from annolog.exposurelog import queries_writing as look_up
 from annolog.exposurelog.continuations import Place
 from annolog.exposurelog.drafts import MessageDraft, MessagePatch, parsed
@@ -53,7 +53,7 @@ async def add_message(
     request: Request[Any, Any, Any],
     runtime: NamedDependency[Runtime],
     actor: NamedDependency[Actor],
-) -> Response[bytes]:
+) -> bytes:
     """Add a message and answer with it."""
     _permit(actor)
     draft, sent = parsed(MessageDraft, await _body(request))
@@ -92,7 +92,7 @@ async def edit_message(
     message_id: FromPath[str],
     runtime: NamedDependency[Runtime],
     actor: NamedDependency[Actor],
-) -> Response[bytes]:
+) -> bytes:
     """Change a message and answer with the one that continues it."""
     _permit(actor)
     wanted = read_id(message_id)
@@ -178,19 +178,16 @@ async def _place(runtime: Runtime, message_id: UUID) -> Place:
     return place
 
 
-async def _shown(
-    runtime: Runtime, work: Work[UUID], message_id: UUID
-) -> Response[bytes]:
+async def _shown(runtime: Runtime, work: Work[UUID], message_id: UUID) -> bytes:
     """Answer with a message, as its turn stored it."""
     row = work.messages.get(message_id)
     if row is not None:
-        content = models.as_json(row, ShownFlags.of(runtime.vocabulary))
-        return Response(content, media_type=answers.JSON)
+        return models.as_json(row, ShownFlags.of(runtime.vocabulary))
     async with reading(runtime.messages) as connection:
         found = await queries.read_message(connection, runtime.vocabulary, message_id)
     if found is None:
         raise NotFoundError(f"There is no message with the id {message_id}.")
-    return Response(found, media_type=answers.JSON)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,9 @@ Connection: TypeAlias = (
 )
 """One connection, out of a pool or not."""
 
+Lent: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
+"""One connection out of a pool."""
+
 Pool: TypeAlias = asyncpg.Pool
 """A pool of connections for one use; Litestar evaluates annotations at run time."""
 
@@ -394,7 +397,7 @@ async def reading(
         The database is away, or a statement took too long.
     """
     with answering():
-        connection = await _lent(connections, wait)
+        connection = await lent(connections, wait)
         try:
             yield connection
         except BaseException as error:
@@ -402,7 +405,7 @@ async def reading(
                 drop(connection)
             await connections.release(connection)
             raise
-        await _given_back(connection)
+        await give_back(connection)
 
 
 def drop(connection: Connection) -> None:
@@ -419,9 +422,21 @@ def drop(connection: Connection) -> None:
         connection.terminate()
 
 
-async def _lent(
-    connections: "asyncpg.Pool[asyncpg.Record]", wait: float
-) -> "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]":
+async def lent(connections: "asyncpg.Pool[asyncpg.Record]", wait: float) -> Lent:
+    """Lend a connection; `give_back` takes it.
+
+    Parameters
+    ----------
+    connections
+        The pool to lend from.
+    wait
+        Seconds to wait for a free one.
+
+    Raises
+    ------
+    TimeoutError
+        None was free in time.
+    """
     # Given a time limit, asyncpg makes a task for each loan. With an idle connection
     # there is nothing to wait for; a new one has a limit of its own.
     if connections.get_idle_size():
@@ -430,9 +445,16 @@ async def _lent(
         return await connections.acquire()
 
 
-async def _given_back(
-    connection: "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]",
+async def give_back(
+    connection: Lent,
 ) -> None:
+    """Take a connection back that has no open transaction, or has ended.
+
+    Parameters
+    ----------
+    connection
+        One that was lent.
+    """
     # What `release` of the pool does, but for the task that it makes, so that nobody
     # cancels it: with a rollback it waits, and after a block that went well it does
     # not. Tasks and turns of the event loop cost more than a small statement.

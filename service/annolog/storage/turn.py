@@ -21,10 +21,25 @@ from annolog.storage.incarnations import BEHIND_STREAM, Closed
 from annolog.storage.large import MANY, more_time, worked_out
 from annolog.storage.turn_rows import WRITE, arguments
 
-__all__ = ["LOCK", "WRITE", "arguments", "load", "open_book", "write"]
+__all__ = [
+    "ENTER",
+    "ENTER_IF_FREE",
+    "LOCK",
+    "WRITE",
+    "arguments",
+    "load",
+    "open_book",
+    "write",
+]
 
-LOCK = f"begin; select pg_advisory_xact_lock({LANE_LOCK})"
+LOCK = f"select pg_advisory_xact_lock({LANE_LOCK})"
 """The lock is a statement of its own: a snapshot taken before the wait would be old."""
+
+ENTER = f"begin; {LOCK}"
+"""Begins a turn."""
+
+ENTER_IF_FREE = f"begin; select where pg_try_advisory_xact_lock({LANE_LOCK})"
+"""Begins a turn without waiting: one row where it has the lock, otherwise none."""
 
 
 Messages = Mapping[UUID, tuple[Any, ...]]

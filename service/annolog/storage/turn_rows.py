@@ -111,7 +111,8 @@ MOST_SEARCHED = 65_536
 """Characters of a text that can be searched. Native texts have fewer bytes than that;
 imported ones may be longer than the server's index of words can be (1 MB)."""
 
-_UNBROKEN = re.compile(r"(\S{256})(?=\S)")
+_LONG = 256
+_UNBROKEN = re.compile(rf"(\S{{{_LONG}}})(?=\S)")
 
 
 class _EnteredRow(msgspec.Struct):
@@ -379,7 +380,19 @@ def searchable(text: str) -> str:
         Its first `MOST_SEARCHED` characters, with a blank after 256 without one: the
         server takes time by the square of such a piece, 10 s for 64 KiB.
     """
-    return _UNBROKEN.sub(r"\1 ", text[:MOST_SEARCHED]).replace("\x00", " ")
+    text = text[:MOST_SEARCHED].replace("\x00", " ")
+    return _UNBROKEN.sub(r"\1 ", text) if _may_be_unbroken(text) else text
+
+
+def _may_be_unbroken(text: str) -> bool:
+    """Say quickly of nearly every text that it has no piece longer than `_LONG`."""
+    start = 0
+    while len(text) - start > _LONG:
+        blank = text.rfind(" ", start, start + _LONG + 1)
+        if blank < 0:
+            return True
+        start = blank + 1
+    return False
 
 
 def _first_place(book: Book, keys: Iterable[str]) -> Place | None:
