@@ -4,11 +4,11 @@ from uuid import UUID
 
 import pytest
 
-from annolog.domain.entries import Entry
+from annolog.domain.entries import Entry, ExposureFlag
 from annolog.domain.flags import WITHDRAW
 from annolog.domain.shipped import shipped_entries
 from annolog.domain.vocabulary import Vocabulary
-from annolog.exposurelog.flags import EXPOSURE_FLAGS, ExposureFlag, ShownFlags
+from annolog.exposurelog.flags import EXPOSURE_FLAGS, ShownFlags
 from annolog.exposurelog.translate import author_kind, flag_of
 
 FLAGS = ShownFlags.of(

@@ -9,13 +9,14 @@ import json
 import logging
 import sys
 from contextvars import ContextVar
+from datetime import datetime
 from typing import TextIO
 
 import msgspec
 import structlog
 from structlog.types import EventDict, Processor
 
-from annolog import runtime
+from annolog.domain import times
 
 ACCESS = "annolog.access"
 """The logger by whose name and level access lines are written."""
@@ -42,7 +43,7 @@ class AccessLine(msgspec.Struct, gc=False):
 
     http_request: AskedFor = msgspec.field(name="httpRequest")
     request_id: str
-    timestamp: str = ""
+    timestamp: datetime
     event: str = "request"
     logger: str = ACCESS
     severity: str = "INFO"
@@ -149,18 +150,17 @@ def write_access(line: AccessLine) -> None:
     Parameters
     ----------
     line
-        The line, which gets its time here.
+        The line.
     """
-    line.timestamp = runtime.now().isoformat().replace("+00:00", "Z")
     for handler in logging.root.handlers:
         if isinstance(handler, _Handler):
             handler.access(line)
 
 
 def _for_people(line: AccessLine) -> str:
-    asked = line.http_request
+    asked, moment = line.http_request, times.format(line.timestamp)
     return (
-        f"{line.timestamp} [info     ] {asked.status} {asked.request_method} "
+        f"{moment} [info     ] {asked.status} {asked.request_method} "
         f"{asked.request_url} {asked.response_size} B {asked.latency} "
         f"{asked.remote_ip} {asked.user_agent!r} request_id={line.request_id}"
     )

@@ -31,6 +31,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 from typing_extensions import override
 
+from annolog import runtime
 from annolog.api.logs import ACCESS, REQUEST, AccessLine, AskedFor, write_access
 from annolog.domain.errors import UnavailableError
 from annolog.storage.changes import Lag
@@ -360,6 +361,7 @@ class Front:
                 agent.decode("latin-1")[:200],
             ),
             request_id,
+            runtime.now(),
         )
         write_access(line)
 

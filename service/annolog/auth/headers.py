@@ -8,6 +8,8 @@ from typing import Any
 
 from litestar.connection import ASGIConnection
 
+_SENT = "annolog.headers"
+
 
 def all_of(connection: ASGIConnection[Any, Any, Any, Any], name: str) -> list[str]:
     """Give all values of a header, in the order in which they were sent.
@@ -24,11 +26,8 @@ def all_of(connection: ASGIConnection[Any, Any, Any, Any], name: str) -> list[st
     list of str
         Read as Latin-1, which takes any bytes; empty if it was not sent.
     """
-    wanted, found = name.encode(), []
-    for sent, value in connection.scope["headers"]:
-        if sent == wanted:
-            found.append(value.decode("latin-1"))
-    return found
+    values = _sent(connection).get(name)
+    return [value.decode("latin-1") for value in values] if values else []
 
 
 def first_of(connection: ASGIConnection[Any, Any, Any, Any], name: str) -> str | None:
@@ -41,8 +40,16 @@ def first_of(connection: ASGIConnection[Any, Any, Any, Any], name: str) -> str |
     name
         The header, in lower case.
     """
-    wanted = name.encode()
-    for sent, value in connection.scope["headers"]:
-        if sent == wanted:
-            return value.decode("latin-1")
-    return None
+    values = _sent(connection).get(name)
+    return values[0].decode("latin-1") if values else None
+
+
+def _sent(connection: ASGIConnection[Any, Any, Any, Any]) -> dict[str, list[bytes]]:
+    """Give the values of all headers by name; sorted out once a request."""
+    state = connection.scope["state"]
+    found: dict[str, list[bytes]] | None = state.get(_SENT)
+    if found is None:
+        found = state[_SENT] = {}
+        for name, value in connection.scope["headers"]:
+            found.setdefault(name.decode("latin-1"), []).append(value)
+    return found

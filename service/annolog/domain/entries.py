@@ -14,7 +14,7 @@ both may stand in one JSON object.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeAlias
 from uuid import UUID
 
 from pydantic import (
@@ -29,6 +29,9 @@ from pydantic import (
 
 WITHDRAW = "withdraw"
 """In place of a flag: ends the author's earlier vote. No flag can have this name."""
+
+ExposureFlag: TypeAlias = Literal["none", "junk", "questionable"]
+"""What a flag may be to clients of exposurelog's API."""
 
 MAX_SEVERITY = 1_000
 """Greatest severity that a flag may declare."""
@@ -179,7 +182,7 @@ class FlagEntry(_Fields):
         default=None,
         description="Instruments whose targets may have it; null: all.",
     )
-    exposurelog_value: Literal["none", "junk", "questionable"] = Field(
+    exposurelog_value: ExposureFlag = Field(
         default="none",
         description="The `exposure_flag` that clients of exposurelog's API see.",
     )

@@ -330,7 +330,7 @@ def change_detail(  # noqa: PLR0913 # the members of an event, each by its name
     room = MAX_EVENT_BYTES - _ENVELOPE_BYTES
     if body_bytes + _LEAST_ROOM <= room:
         room -= body_bytes
-    old, old_bytes = _fields_within(before or {}, room // 2)
+    old, old_bytes = _fields_within(before, room // 2) if before else ({}, 0)
     room -= old_bytes + len(canonical(reason))
     # What leaves is rarely long and cannot be read from the record: it goes first.
     shown_removed, used = _keys_within(removed, room // 2)

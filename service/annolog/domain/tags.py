@@ -43,6 +43,9 @@ class KeptTags:
     uncurated: tuple[str, ...]
 
 
+_NO_TAGS = KeptTags((), ())
+
+
 def is_well_formed(word: str) -> bool:
     """Tell whether a word has the form of a tag.
 
@@ -142,8 +145,10 @@ def keep_tags(
     KeptTags
         The tags, and which of them no vocabulary takes.
     """
-    homes = _homes(instruments)
     tags = tuple(dict.fromkeys(words))
+    if not tags:
+        return _NO_TAGS
+    homes = _homes(instruments)
     return KeptTags(
         tags=tags,
         uncurated=tuple(word for word in tags if _judge(word, vocabulary, homes)[1]),

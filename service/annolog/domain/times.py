@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
+from functools import lru_cache
 
 from annolog.domain.errors import InvalidError, Problem
 
@@ -138,8 +139,9 @@ def utc(moment: datetime) -> datetime:
         ) from None
 
 
+@lru_cache(maxsize=64)
 def to_clock(moment: datetime) -> int:
-    """Give a moment as a clock.
+    """Give a moment as a clock; what one turn asks for again and again is remembered.
 
     Parameters
     ----------

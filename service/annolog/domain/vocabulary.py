@@ -18,6 +18,7 @@ from annolog.domain.entries import (
     Alias,
     AnyEntry,
     Entry,
+    ExposureFlag,
     FlagEntry,
     Mode,
     Policy,
@@ -238,6 +239,14 @@ class Vocabulary:
             for (found, _), (entry, _) in sorted(self._standing.items(), key=_first)
             if kind is None or found == kind
         )
+
+    @cached_property
+    def exposure_flags(self) -> Mapping[str | None, ExposureFlag]:
+        """What each flag is to clients of exposurelog; None is the absence of one."""
+        shown: dict[str | None, ExposureFlag] = {
+            name: entry.exposurelog_value for name, entry in self.flags.items()
+        }
+        return MappingProxyType({**shown, None: "none", WITHDRAW: "none"})
 
     def severity(self, flag: str) -> int:
         """Tell how much a flag weighs.

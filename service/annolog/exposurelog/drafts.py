@@ -24,8 +24,8 @@ from annolog.domain.annotations import (
     MAX_URL_CHARACTERS,
     MAX_URLS,
 )
+from annolog.domain.entries import ExposureFlag
 from annolog.domain.roles import MAX_USER_CHARACTERS
-from annolog.exposurelog.flags import ExposureFlag
 from annolog.exposurelog.problems import fault_at, refused
 
 MAX_OBS_ID_CHARACTERS = 256

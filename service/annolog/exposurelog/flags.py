@@ -5,15 +5,13 @@ What a flag is shown as is written in its vocabulary entry (`exposurelog_value`)
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import get_args
 
-from annolog.domain.vocabulary import WITHDRAW, Vocabulary
-
-ExposureFlag = Literal["none", "junk", "questionable"]
-"""Values of `exposure_flag`, in the order in which they sort."""
+from annolog.domain.entries import ExposureFlag
+from annolog.domain.vocabulary import Vocabulary
 
 EXPOSURE_FLAGS: tuple[ExposureFlag, ...] = get_args(ExposureFlag)
-"""The same as a list."""
+"""Values of `exposure_flag`, in the order in which they sort."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +29,7 @@ class ShownFlags:
     @classmethod
     def of(cls, vocabulary: Vocabulary) -> "ShownFlags":
         """Take from a vocabulary what its flags are shown as."""
-        values: dict[str | None, ExposureFlag] = {
-            name: entry.exposurelog_value for name, entry in vocabulary.flags.items()
-        }
-        return cls({**values, None: "none", WITHDRAW: "none"})
+        return cls(vocabulary.exposure_flags)
 
     def shown(self, flag: str | None) -> ExposureFlag:
         """Say what a flag is shown as.

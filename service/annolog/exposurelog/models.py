@@ -12,7 +12,8 @@ from uuid import UUID
 import msgspec
 from pydantic import BaseModel, Field, WithJsonSchema
 
-from annolog.exposurelog.flags import ExposureFlag, ShownFlags
+from annolog.domain.entries import ExposureFlag
+from annolog.exposurelog.flags import ShownFlags
 
 TaiMoment = Annotated[
     datetime,

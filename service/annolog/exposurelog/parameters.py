@@ -22,9 +22,9 @@ from pydantic import (
 
 from annolog.api import parameters
 from annolog.domain import tai
+from annolog.domain.entries import ExposureFlag
 from annolog.domain.errors import MalformedError
 from annolog.exposurelog import problems
-from annolog.exposurelog.flags import ExposureFlag
 from annolog.exposurelog.models import FIELDS, TaiMoment
 
 M = TypeVar("M", bound=BaseModel)

@@ -5,7 +5,8 @@ The way back is a look at the vocabulary: `flags.ShownFlags`.
 
 from typing import Literal
 
-from annolog.exposurelog.flags import ExposureFlag, ShownFlags
+from annolog.domain.entries import ExposureFlag
+from annolog.exposurelog.flags import ShownFlags
 
 
 def flag_of(value: ExposureFlag, before: str | None, flags: ShownFlags) -> str | None:

@@ -5,8 +5,7 @@ takes the place of a settled one, and is not renewed by an edit of the text.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 from annolog.domain.book import Book
@@ -21,8 +20,7 @@ Kind = Literal["human", "bot"]
 """Whether a person or a program speaks."""
 
 
-@dataclass(frozen=True, slots=True)
-class Vote:
+class Vote(NamedTuple):
     """Whose vote a flag is.
 
     Attributes

@@ -1,8 +1,7 @@
 """Adding, changing and deleting messages over HTTP."""
 
 import contextlib
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from litestar import Request
@@ -190,8 +189,7 @@ async def _shown(runtime: Runtime, work: Work[UUID], message_id: UUID) -> bytes:
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class _Name:
+class _Name(NamedTuple):
     """An exposure as it is named: what is looked for.
 
     Attributes

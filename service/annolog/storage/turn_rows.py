@@ -398,6 +398,8 @@ def _may_be_unbroken(text: str) -> bool:
 def _first_place(book: Book, keys: Iterable[str]) -> Place | None:
     """Choose the target by which an annotation is listed in the order of the night."""
     places = [book.places[key] for key in keys]
+    if len(places) == 1:  # as of nearly all
+        return places[0]
     return min(
         places,
         key=lambda p: (
