@@ -1,13 +1,16 @@
-"""Annotations of many targets, and what others feel while a very long one is stored."""
+"""Annotations of many targets, what others feel while a very long one is stored, and
+what many pasted names are found to mean.
+"""
 
 import asyncio
 import itertools
+import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 from annolog.storage import database
 from tests.benchmarks import writes
-from tests.benchmarks.http import Figures, steady
+from tests.benchmarks.http import Figures, request, steady
 from tests.benchmarks.report import Goal, Line, Rounds
 from tests.benchmarks.servers import Stand
 
@@ -55,6 +58,8 @@ def measure(stand: Stand, rounds: int, size: int) -> list[Line]:
         some = [writes.created(_paste(next(pasted))) for _ in range(few)]
         into.add("some", stand.drive(some, 1, 201))
         keys = known[MOST * number : MOST * (number + 1)]
+        into.add("resolve", stand.drive([_resolving(keys)], 1, 200))
+        into.add("looked up", asyncio.run(_looked_up(stand.url, keys)))
         into.add("most", stand.steady([_of(keys)], 1, 201))
         keys = _unknown(next(night))
         into.add("new", stand.steady([_of(keys)], 1, 201))
@@ -89,6 +94,8 @@ def _lines(found: Rounds) -> list[Line]:
     lines.append(Line(f"others, {OTHERS:.0f} a second", others, rows=1))
     least = Goal.below(beside.p99, others.p99 * WAITING, f"p99 {WAITING:g} x alone")
     lines.append(Line("others beside most targets", beside, goals=[least], rows=1))
+    resolved, looked_up = found.figures("resolve"), found.rate("looked up")
+    lines.append(Line("most pasted names, resolved", resolved, looked_up, rows=MOST))
     return lines
 
 
@@ -116,6 +123,30 @@ def _of(keys: list[str]) -> bytes:
 def _paste(number: int) -> dict[str, object]:
     first = number * SOME
     return writes.draft(number, [writes.key(first + n) for n in range(SOME)])
+
+
+def _resolving(keys: list[str]) -> bytes:
+    body = json.dumps({"text": "\n".join(keys)}).encode()
+    return request("POST", "/annolog/v1/targets/resolve", body)
+
+
+async def _looked_up(url: str, keys: list[str]) -> float:
+    """Read what is known of targets by bare SQL; give such look-ups a second."""
+    connection = await database.connect(url, database.READS)
+    statement = """
+        select t.*, e.obs_id, s.flag, s.tags, s.disputed
+          from target t
+          left join exposure e on e.target_id = t.target_id
+          left join target_state s on s.target_id = t.class_id
+         where t.key = any($1)
+        """
+    await connection.fetch(statement, keys[:1])
+    begun = time.perf_counter()
+    rows = await connection.fetch(statement, keys)
+    took = time.perf_counter() - begun
+    await connection.close()
+    assert len(rows) == len(keys)
+    return 1 / took
 
 
 def _unknown(number: int) -> list[str]:

@@ -55,6 +55,13 @@ _SPANS = {
 }
 """Fields with `min_` (inclusive) and `max_` (exclusive)."""
 
+_BOUNDS = tuple(
+    (f"{bound}_{name}", f"{_COLUMNS[name]} {test}", kind)
+    for name, kind in _SPANS.items()
+    for bound, test in (("min", ">="), ("max", "<"))
+)
+"""The parameters that they are bounded by, and how."""
+
 _CHOICES = {
     "site_ids": "m.site_id",
     "instruments": "m.instrument",
@@ -114,12 +121,10 @@ class Sql:
 
     def _conditions(self) -> Iterator[str]:
         asked, bind = self._asked, self.bind
-        for name, kind in _SPANS.items():
-            least, beyond = getattr(asked, f"min_{name}"), getattr(asked, f"max_{name}")
-            if least is not None:
-                yield f"{_COLUMNS[name]} >= {bind(least, kind)}"
-            if beyond is not None:
-                yield f"{_COLUMNS[name]} < {bind(beyond, kind)}"
+        for bound, test, kind in _BOUNDS:
+            value = getattr(asked, bound)
+            if value is not None:
+                yield f"{test} {bind(value, kind)}"
         for name, column in _CHOICES.items():
             values = getattr(asked, name)
             if values is not None:

@@ -6,6 +6,7 @@ has the last one; numbers and truth come as words in any case.
 
 import re
 from collections.abc import Iterable
+from functools import cached_property
 from typing import Annotated, Any, Literal, TypeVar
 from uuid import UUID
 
@@ -137,7 +138,7 @@ class MessageQuery(BaseModel):
         50, description="How many messages to give at most."
     )
 
-    @property
+    @cached_property
     def order(self) -> tuple[tuple[str, bool], ...]:
         """The fields to sort by and whether descending; `id` is among them."""
         ways: dict[str, bool] = {}

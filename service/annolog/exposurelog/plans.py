@@ -104,4 +104,4 @@ def _bounds(asked: MessageQuery) -> set[str]:
 
 
 def _any(*values: object) -> bool:
-    return any(value is not None for value in values)
+    return values.count(None) < len(values)
