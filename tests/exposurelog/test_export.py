@@ -212,6 +212,36 @@ async def test_what_went_there_and_comes_back_is_not_taken_twice(
     assert now[str(edit["id"])]["is_valid"]
 
 
+async def test_a_change_there_leaves_exposures_alone_that_were_added_here(
+    database_url: str, empty_database_url: str
+) -> None:
+    async with service(database_url) as annolog:
+        for text in ("edited there", "deleted there"):
+            said = await annolog.say(KEYS[0], text=text)
+            await annolog.edit(said, targets={"add": [KEYS[1]]})
+        shown = await answered(annolog)
+    await exporter.give(database_url, empty_database_url)
+    begun = [row for row in await old.read(empty_database_url) if row["seq_num"] == 0]
+    then = max(row["date_added"] for row in begun) + timedelta(hours=1)
+    await old.change(
+        empty_database_url,
+        "update message set date_invalidated = $1 where seq_num = 0",
+        then,
+    )
+    (parent,) = (row for row in begun if row["message_text"] == "edited there")
+    edit = a_row(9, parent_id=parent["id"], date_added=then)
+    await old.insert(empty_database_url, [edit])
+
+    done = await brought(database_url, empty_database_url)
+
+    assert (done.messages, done.invalidations, done.left) == (1, 0, 2)
+    async with service(database_url) as annolog:
+        now = {one["id"]: one for one in await answered(annolog)}
+    added = now.pop(str(edit["id"]))
+    assert (added["is_valid"], added["parent_id"]) == (True, str(parent["id"]))
+    assert now == {one["id"]: one for one in shown}
+
+
 # --------------------------------------------------------------------- the command
 
 Run = Callable[..., Result]

@@ -22,8 +22,9 @@ class Stored:
     date_invalidated
         Since when it is not valid here (naive TAI); None while it is.
     alone
-        Whether its revision is about its exposure alone. One that is about several
-        was said here, and has come back by way of an export.
+        Whether its annotation was never about several exposures at once. One that was
+        is from here, and has come back by way of an export: what ended or continued
+        the message within it would take the other exposures along.
     """
 
     line: Line
@@ -48,15 +49,26 @@ async def stored(conn: Connection, ids: Sequence[UUID]) -> Mapping[UUID, Stored]
     """
     rows = await conn.fetch(
         """
-        select u.id, v.annotation_id, v.clock, m.date_invalidated,
-               v.revision_id = u.id and v.target_count = 1 as alone
-          from unnest($1::uuid[]) as u(id)
-         cross join lateral (
-           select revision_id, date_invalidated from message
-            where message_id = u.id offset 0) m
-         cross join lateral (
-           select annotation_id, clock, revision_id, target_count from revision
-            where revision_id = m.revision_id offset 0) v
+        with here as materialized (
+          select u.id, v.annotation_id, v.clock, m.date_invalidated,
+                 v.revision_id = u.id as own
+            from unnest($1::uuid[]) as u(id)
+           cross join lateral (
+             select revision_id, date_invalidated from message
+              where message_id = u.id offset 0) m
+           cross join lateral (
+             select annotation_id, clock, revision_id from revision
+              where revision_id = m.revision_id offset 0) v
+        ), several as materialized (
+          select annotation_id from (select distinct annotation_id from here) a
+           cross join lateral (
+             select from revision
+              where annotation_id = a.annotation_id and target_count > 1 limit 1) v
+        )
+        select id, annotation_id, clock, date_invalidated,
+               own and annotation_id not in (select annotation_id from several)
+                 as alone
+          from here
         """,
         ids,
     )
