@@ -222,6 +222,22 @@ async def test_an_exposure_that_only_a_butler_has_is_taken(
         assert (await door.send("POST", "/messages", refused)).status_code == 404
 
 
+async def test_an_exposure_is_found_by_the_name_that_its_butler_has(
+    database_url: str, tmp_path: Path
+) -> None:
+    butler = MadeButler.create(tmp_path)
+    (exposure_id,) = butler.take([58], obs_id=f"MC_O_{NIGHT}_58")
+    short = a_message(obs_id=f"MC_O_{NIGHT}_58", instrument=CAMERA)
+    async with at_the_door(database_url, [butler.uri]) as door:
+        for _ in range(2):
+            said = decoded(await door.send("POST", "/messages", short))
+            # Shown as the instrument writes it, as everywhere.
+            shown_as = (f"MC_O_{NIGHT}_000058", 58)
+            assert (said["obs_id"], said["seq_num"]) == shown_as
+        (shown,) = await exposures(door, registry=1)
+    assert shown["id"] == exposure_id
+
+
 async def test_a_butler_that_is_away_takes_with_it_only_what_it_knew(
     database_url: str, butlers: list[str], tmp_path: Path
 ) -> None:

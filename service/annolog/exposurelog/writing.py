@@ -64,7 +64,7 @@ async def add_message(
         work = Work(decide, _wants(name.key))
         with contextlib.suppress(decisions.UnseenError):
             return await _shown(runtime, work, await runtime.lane.submit(work))
-    key, rows = await _exposure(runtime, name)
+    key, rows = await _exposure(runtime, name, _Name(draft.instrument, draft.obs_id))
     work = Work(decisions.post(asked, draft, key), _wants(key), rows=rows)
     return await _shown(runtime, work, await runtime.lane.submit(work))
 
@@ -230,9 +230,18 @@ def _wants(key: str) -> Wants:
 
 
 async def _exposure(
-    runtime: Runtime, name: _Name
+    runtime: Runtime, name: _Name, as_sent: _Name
 ) -> tuple[str, list[tuple[str, TargetColumns]]]:
     """Find an exposure: one that somebody told of, or that a butler has.
+
+    Parameters
+    ----------
+    runtime
+        This process.
+    name
+        Its name in the instrument's form.
+    as_sent
+        Its name as it was sent, which a butler may have in another form.
 
     Returns
     -------
@@ -246,17 +255,20 @@ async def _exposure(
     UnavailableError
         Nobody here knows it, and a butler that may is away.
     """
+    names = [name]
+    if (name.instrument, name.obs_id) != (as_sent.instrument, as_sent.obs_id):
+        names.append(as_sent)
     async with reading(runtime.reads) as connection:
-        known = await look_up.known_exposure(
-            connection, name.instrument, name.obs_id, name.key
-        )
-    if known is not None:
-        return known, []
-    found = await runtime.registries.find(name.instrument, name.obs_id)
-    if found is None:
-        raise _unknown(name.instrument, name.obs_id)
-    target = ExposureTarget(found.instrument, found.exposure_id)
-    return target.key, [(target.key, columns(target, runtime.instruments))]
+        for one in names:
+            known = await look_up.known_exposure(connection, *one)
+            if known is not None:
+                return known, []
+    for one in names:
+        found = await runtime.registries.find(one.instrument, one.obs_id)
+        if found is not None:
+            target = ExposureTarget(found.instrument, found.exposure_id)
+            return target.key, [(target.key, columns(target, runtime.instruments))]
+    raise _unknown(name.instrument, name.obs_id)
 
 
 def _unknown(instrument: str, obs_id: str) -> NotFoundError:
