@@ -194,6 +194,13 @@ def test_a_fault_is_logged_with_its_traceback_and_no_variables(
     assert "0123456789abcdef" not in written.getvalue()
 
 
+def test_a_log_that_nobody_takes_any_more_costs_no_answer(
+    client: TestClient[Litestar], written: io.StringIO
+) -> None:
+    written.close()
+    assert client.get("/target/a").status_code == 200
+
+
 def test_probes_do_not_fill_the_log(
     client: TestClient[Litestar], written: io.StringIO
 ) -> None:

@@ -119,6 +119,7 @@ def configure_logs(
 
 
 _OURS = (AccessLine, AskedFor)
+_UNWRITABLE = (OSError, ValueError)
 
 
 class _Handler(logging.StreamHandler[TextIO]):
@@ -139,7 +140,8 @@ class _Handler(logging.StreamHandler[TextIO]):
     def access(self, line: AccessLine) -> None:
         """Write an access line, without the record that other lines come as."""
         text = self._write(line) + self.terminator
-        with self.lock or contextlib.nullcontext():
+        # A log that nobody takes any more is no reason not to answer.
+        with self.lock or contextlib.nullcontext(), contextlib.suppress(*_UNWRITABLE):
             self.stream.write(text)
             self.flush()
 
