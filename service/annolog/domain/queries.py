@@ -153,7 +153,10 @@ class PageFilter(BaseModel):
 
     def digest(self) -> bytes:
         """Give 8 bytes that tell these filters and this order from others."""
-        said = self.model_dump(mode="json", exclude=set(self.paging))
+        # A filter that comes to be known later leaves the cursors of now as they are.
+        said = self.model_dump(
+            mode="json", exclude=set(self.paging), exclude_defaults=True
+        )
         said["order"] = self.ordering.word
         for name, value in said.items():
             if isinstance(value, list):
