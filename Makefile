@@ -20,7 +20,7 @@ run: $(VENV)/run.stamp ## run annolog on 127.0.0.1:8080, with data in .annolog
 	@$(BIN)/annologd run
 
 test: $(VENV)/dev.stamp ## run all tests, on a real PostgreSQL and a real Kafka broker
-	$(BIN)/pytest -n 3 --dist loadfile
+	$(BIN)/pytest -n 3 --dist loadfile $(TEST)
 
 check: $(VENV)/dev.stamp ## check style, types, docstrings, imports, openapi.yaml
 	$(BIN)/ruff check

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, settings
 
 from tests.support.fast_files import keep_compiled_modules, keep_files_in_memory
 from tests.support.kafka import KafkaServer
-from tests.support.postgres import PostgresServer, run_apart
+from tests.support.postgres import PostgresServer, run_apart, use
 from tests.support.sessions import session_home
 
 # How long an example takes says something of the machine, not of the code. Each run
@@ -25,6 +25,21 @@ settings.load_profile("annolog")
 # Before pytest or a worker of it asks for a directory.
 keep_files_in_memory()
 keep_compiled_modules()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let a run choose its PostgreSQL; the processes of a parallel run obey as well."""
+    parser.addoption(
+        "--postgres",
+        metavar="DIR",
+        help="programs of another PostgreSQL, such as /usr/lib/postgresql/15/bin",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Remember which PostgreSQL was chosen."""
+    if config.option.postgres:
+        use(Path(config.option.postgres))
 
 
 @pytest.fixture(scope="session")

@@ -20,10 +20,8 @@ from annolog.local.processes import Child
 
 T = TypeVar("T")
 
-# Taken out, as a process of annolog refuses a variable of its own that it does not
-# know, and tests start such processes.
-BINARIES = os.environ.pop("ANNOLOG_TEST_PG_BIN", None)
-"""Programs of another PostgreSQL to test on, such as /usr/lib/postgresql/15/bin."""
+_programs: list[Path] = []
+# Of another PostgreSQL to test on; none: of the embedded one.
 
 
 class PostgresServer:
@@ -37,9 +35,8 @@ class PostgresServer:
     def __init__(
         self, home: Path, *, durable: bool = False, binaries: Path | None = None
     ) -> None:
-        if binaries is None and BINARIES:
-            binaries = Path(BINARIES)
-        self._postgres = Postgres(home, binaries=binaries, durable=durable)
+        self._binaries = binaries or programs()
+        self._postgres = Postgres(home, binaries=self._binaries, durable=durable)
         self._data = home / "postgres" / "data"
         self._child: Child | None = None
         self._numbers = count(1)
@@ -118,9 +115,8 @@ class PostgresServer:
         return url
 
     def _client(self, program: str, *arguments: str) -> None:
-        binaries = Path(BINARIES) if BINARIES else embedded_binaries()
         subprocess.run(
-            [str(binaries / program), *arguments],
+            [str(self._binaries / program), *arguments],
             check=True,
             stdout=subprocess.DEVNULL,
         )
@@ -147,6 +143,16 @@ class PostgresServer:
                 await connection.close()
 
         run_apart(run())
+
+
+def use(binaries: Path) -> None:
+    """Test on another PostgreSQL than the embedded one."""
+    _programs[:] = [binaries]
+
+
+def programs() -> Path:
+    """Give the directory of the programs of the PostgreSQL to test on."""
+    return _programs[0] if _programs else embedded_binaries()
 
 
 def of_debian() -> Path:
