@@ -51,12 +51,26 @@ async def test_an_empty_database_is_brought_to_the_newest_version(
     assert not await database.is_current(connection)
     assert await database.migrate(empty_database_url) == database.SCHEMA
     assert await database.is_current(connection)
-    # Analysed: an empty table that nobody looked at yet has -1 rows.
-    unknown = await connection.fetchval(
-        "select count(*) from pg_class join pg_namespace n on n.oid = relnamespace"
-        " where nspname = 'public' and relkind = 'r' and reltuples < 0"
+    await connection.close()
+
+
+async def test_a_migration_analyses_large_tables_and_leaves_small_ones(
+    empty_database_url: str,
+) -> None:
+    await database.migrate(empty_database_url)
+    connection = await connected(empty_database_url)
+    await connection.execute(
+        "insert into target (key, class_id, kind)"
+        " select 'night:' || n, n, 'night' from generate_series(1, 5000) n"
     )
-    assert unknown == 0
+    await database.migrate(empty_database_url)
+    # A table that nobody looked at yet has -1 rows.
+    known = await connection.fetch(
+        "select relname, reltuples from pg_class"
+        " join pg_namespace n on n.oid = relnamespace"
+        " where nspname = 'public' and relkind = 'r' and reltuples >= 0"
+    )
+    assert [tuple(row) for row in known] == [("target", 5000)]
     await connection.close()
 
 

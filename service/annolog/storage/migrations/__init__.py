@@ -21,6 +21,11 @@ from annolog.domain.errors import ConflictError
 HERE = Path(__file__).parent
 """The alembic environment, shipped in the wheel."""
 
+_LARGE = """
+select relid::regclass::text from pg_stat_user_tables
+ where pg_relation_size(relid) >= 10 * current_setting('block_size')::int
+"""
+
 
 def alembic_config() -> Config:
     """Give alembic's configuration without an .ini file.
@@ -42,6 +47,11 @@ async def upgrade(
     connect: Callable[[], Awaitable["asyncpg.Connection[asyncpg.Record]"]], lock: int
 ) -> None:
     """Run all migrations that are missing, in one transaction, and ANALYZE.
+
+    Not what has fewer than ten pages: of a table that was never looked at PostgreSQL
+    expects that many. Once it was found empty or nearly so, any index looks as good as
+    another, and a statement planned then searches through a wrong one row by row until
+    autovacuum has come round, however large the table has grown.
 
     Parameters
     ----------
@@ -65,7 +75,8 @@ async def upgrade(
             )
             await connection.run_sync(_to_head)
             # Without it the first statements would be planned on empty statistics.
-            await connection.execute(text("analyze"))
+            for table in await connection.scalars(text(_LARGE)):
+                await connection.execute(text(f"analyze {table}"))
     finally:
         await engine.dispose()
 
