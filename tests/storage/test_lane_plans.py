@@ -1,6 +1,6 @@
 """What the lane plans on new tables, and keeps while they grow."""
 
-from annolog.storage import database, turn_load
+from annolog.storage import database, turn_load, turn_messages
 
 
 async def plan_of(url: str, statement: str, values: str) -> str:
@@ -24,3 +24,11 @@ async def test_what_was_planned_on_empty_tables_looks_targets_up_by_their_keys(
     assert "target_state_pkey" in plan
     assert "_night" not in plan
     assert "Backward using change_pkey" in plan
+
+
+async def test_what_was_planned_on_empty_tables_looks_up_the_messages_that_end(
+    empty_database_url: str,
+) -> None:
+    plan = await plan_of(empty_database_url, turn_messages._END, "'[]', '{}'")
+
+    assert "Index Cond: (message_id = ANY ($2))" in plan

@@ -116,6 +116,17 @@ update message m
 """  # noqa: S608 - a constant of this module
 
 
+_END = """
+update message m
+   set date_invalidated = u.date_invalidated, parent_id = u.parent_id
+  from json_to_recordset($1::json) as u(
+    message_id uuid, date_invalidated timestamp, parent_id uuid)
+ where m.message_id = u.message_id and m.message_id = any($2)
+"""
+# By the ids alone all messages would be read for it where it was planned while there
+# were few.
+
+
 def begun(book: Book) -> list[MessageRow]:
     """Give the messages that a turn begins."""
     read = _reader(book)
@@ -173,30 +184,21 @@ async def close(conn: Connection, book: Book) -> None:
     book
         The turn's book.
     """
-    gone, moved, changed = await worked_out(book.size, _ended, book)
+    gone, moved, ended, changed = await worked_out(book.size, _ended, book)
     if gone:
         await conn.execute("delete from message where message_id = any($1)", gone)
     if moved:
         await insert(conn, moved)
-    if changed:
-        await conn.execute(
-            """
-            update message m
-               set date_invalidated = u.date_invalidated, parent_id = u.parent_id
-              from json_to_recordset($1::json) as u(
-                message_id uuid, date_invalidated timestamp, parent_id uuid)
-             where m.message_id = u.message_id
-            """,
-            changed,
-        )
+    if ended:
+        await conn.execute(_END, changed, ended)
     if book.new_facts or book.moved:
         named = {book.places[fact.key].class_id for fact, _ in book.new_facts}
         joined = {p.class_id for p in book.places.values() if p.target_id in book.moved}
         await conn.execute(_RENAME, sorted(named | joined))
 
 
-def _ended(book: Book) -> tuple[list[UUID], list[MessageRow], str | None]:
-    """Give the rows to delete, those to store anew, and as JSON those that changed.
+def _ended(book: Book) -> tuple[list[UUID], list[MessageRow], list[UUID], str]:
+    """Give the rows to delete, to store anew, and to change: their ids, and as JSON.
 
     A message is about another exposure when an older revision came late: the ordinals
     of its line are then counted from that one.
@@ -219,7 +221,8 @@ def _ended(book: Book) -> tuple[list[UUID], list[MessageRow], str | None]:
             )
         else:
             moved.append(row)
-    return gone, moved, msgspec.json.encode(changed).decode() if changed else None
+    ids = [one.message_id for one in changed]
+    return gone, moved, ids, msgspec.json.encode(changed).decode()
 
 
 _Read = Callable[[UUID], Told]
