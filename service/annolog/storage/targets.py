@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from annolog.domain.targets import TargetColumns
+from annolog.storage.conditions import INSTRUMENTS, fill
 from annolog.storage.database import Connection
 
 
@@ -167,6 +168,25 @@ async def in_ranges(
     return [Seen(r["key"], r["seq_num"], r["obs_id"]) for r in rows]
 
 
+# The index of names begins with the instrument: before 18 PostgreSQL reads all of it
+# where none is named, so each is.
+_INSTRUMENTS = fill(INSTRUMENTS, table="target_name", test="true")
+
+_BY_OBS_IDS = f"""
+select distinct n.instrument, n.name, c.key
+  from unnest($1::text[], $2::text[]) as u(instrument, name)
+ cross join lateral (
+   select instrument, name, target_id from target_name
+    where name = u.name and instrument = any(
+      case u.instrument when '' then {_INSTRUMENTS}
+           else array[u.instrument] end)
+   offset 0) n
+  join target t on t.target_id = n.target_id
+  join target c on c.target_id = t.class_id
+ order by c.key
+"""  # noqa: S608 - constants of modules of ours
+
+
 async def by_obs_ids(
     conn: Connection, wanted: Iterable[tuple[str, str]]
 ) -> Mapping[tuple[str, str], list[str]]:
@@ -174,15 +194,7 @@ async def by_obs_ids(
     rows = list(set(wanted))
     found: dict[tuple[str, str], list[str]] = {}
     for row in await conn.fetch(
-        """
-        select distinct n.instrument, n.name, c.key
-          from unnest($1::text[], $2::text[]) as u(instrument, name)
-          join target_name n on n.name = u.name
-                            and (n.instrument = u.instrument or u.instrument = '')
-          join target t on t.target_id = n.target_id
-          join target c on c.target_id = t.class_id
-         order by c.key
-        """,
+        _BY_OBS_IDS,
         [row[0] for row in rows],
         [row[1] for row in rows],
     ):
