@@ -1,7 +1,9 @@
 """What statements are planned to read, on new tables and on large ones."""
 
 from annolog.storage import (
+    conditions,
     database,
+    snapshots,
     targets,
     turn_load,
     turn_messages,
@@ -52,3 +54,18 @@ async def test_names_of_exposures_are_looked_up_by_instrument_and_name(
 
     assert "Index Cond: ((instrument = ANY (" in plan
     assert "AND (name = u.name))" in plan
+
+
+async def test_the_lives_of_a_database_are_scanned_once_for_all_states(
+    database_url: str,
+) -> None:
+    states = conditions.fill(
+        snapshots._STATES,
+        place=conditions.fill(snapshots._PLACE, row="r"),
+        chosen="r.number > $4",
+        order="r.number, r.target_id",
+    )
+    plan = await plan_of(database_url, database.STREAMS, states, "null, null, null, 9")
+
+    assert plan.count("Seq Scan on site") == 1
+    assert "CTE Scan on life" in plan

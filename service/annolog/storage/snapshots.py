@@ -92,7 +92,10 @@ _PLACE = """
     and ($3::int is null or {row}.day_obs is null or {row}.day_obs <= $3)
 """
 
+# Read once, as a table of few rows is only ever scanned: where scans are switched off,
+# PostgreSQL before 18 takes one a row for so dear that no other choice seems to matter.
 _STATES = """
+with life as materialized (select site_id, first_number from site)
 select '{{}}'::text[] as place, r.target_id, t.key, r.kind, r.instrument, r.day_obs,
     r.seq_num, t.exposure_id, t.detector, t.dataset_id,
     array(
@@ -102,7 +105,7 @@ select '{{}}'::text[] as place, r.target_id, t.key, r.kind, r.instrument, r.day_
     ) as names,
     r.flag, r.decided_by, r.outvoted, r.disputed, r.bots_differ, r.follow_ups, r.tags,
     r.notes, r.empty, r.number, r.basis, coalesce((
-        select i.site_id from site i where i.first_number <= r.number
+        select i.site_id from life i where i.first_number <= r.number
          order by i.first_number desc limit 1
     ), '') as site_id,
     array(
