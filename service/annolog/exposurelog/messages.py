@@ -48,7 +48,7 @@ async def find_messages(
     flags = ShownFlags.of(runtime.vocabulary)
     if plan.quick:
         async with reading(runtime.messages) as connection:
-            rows = await queries.find(connection, asked, plan, flags, AT_ONCE + 1)
+            rows = await queries.find(connection, asked, plan, AT_ONCE + 1)
         if len(rows) <= AT_ONCE:
             return models.list_as_json(rows, flags)
     return await answers.answer(_pieces(runtime, asked, plan, flags))

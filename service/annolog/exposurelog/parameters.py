@@ -6,8 +6,9 @@ has the last one; numbers and truth come as words in any case.
 
 import re
 from collections.abc import Iterable
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import parse_qsl
 from uuid import UUID
 
 from litestar import Request
@@ -29,6 +30,9 @@ from annolog.exposurelog import problems
 from annolog.exposurelog.models import FIELDS, TaiMoment
 
 M = TypeVar("M", bound=BaseModel)
+
+REMEMBERED = 256
+"""Questions that are kept as they were read: pages ask theirs every few seconds."""
 
 MOST = 2**63 - 1
 """Greatest number that the database compares with; beyond it nothing changes."""
@@ -168,7 +172,12 @@ def read_messages(request: Request[Any, Any, Any]) -> MessageQuery:
     MalformedError
         A tag or a field to sort by is none (400).
     """
-    asked = read_query(request, MessageQuery)
+    return _messages(request.scope["query_string"])
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _messages(query: bytes) -> MessageQuery:
+    asked = _read(query, MessageQuery)
     check_order(asked.order_by or (), FIELDS)
     tags = {
         name: lower_tags(words)
@@ -198,12 +207,19 @@ def read_query(request: Request[Any, Any, Any], model: type[M]) -> M:
     RefusedError
         A parameter has a value that it cannot have, or is missing (422).
     """
+    return _read(request.scope["query_string"], model)
+
+
+def _read(query: bytes, model: type[M]) -> M:
     known = parameters.schemas(model)
-    given: dict[str, object] = {}
-    for name, values in request.query_params.dict().items():
+    sent: dict[str, list[str]] = {}
+    for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
         if name in known:
-            many = known[name].get("type") == "array"
-            given[name] = tuple(values) if many else values[-1]
+            sent.setdefault(name, []).append(value)
+    given = {
+        name: tuple(values) if known[name].get("type") == "array" else values[-1]
+        for name, values in sent.items()
+    }
     try:
         return model.model_validate(given)
     except ValidationError as error:

@@ -6,6 +6,7 @@ need; then the body of each message is looked up by its key.
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from uuid import UUID
 
 import asyncpg
@@ -15,7 +16,7 @@ from annolog.domain.vocabulary import Vocabulary
 from annolog.exposurelog import models
 from annolog.exposurelog.conditions import Sql
 from annolog.exposurelog.flags import ShownFlags
-from annolog.exposurelog.parameters import MessageQuery
+from annolog.exposurelog.parameters import REMEMBERED, MessageQuery
 from annolog.exposurelog.plans import Plan
 from annolog.storage.conditions import columns, fill
 from annolog.storage.database import Connection
@@ -51,6 +52,8 @@ select {row}, r.body
 _FENCED = "(select * from message m where {where} offset 0)"
 """The messages that matter, gathered before any is sorted."""
 
+_NO_FLAGS = ShownFlags({})
+
 _REVISIONS = "join revision v on v.revision_id = m.revision_id"
 
 
@@ -81,10 +84,9 @@ async def find(
     connection: Connection,
     asked: MessageQuery,
     plan: Plan,
-    flags: ShownFlags,
     most: int,
 ) -> Sequence[models.Row]:
-    """Read the first of the messages that are asked for.
+    """Read the first of the messages that are asked for, where that is quick.
 
     Parameters
     ----------
@@ -93,9 +95,7 @@ async def find(
     asked
         Which messages, in which order.
     plan
-        How to look for them.
-    flags
-        What flags are shown as.
+        How to look for them: quickly, which is never by their flags.
     most
         How many at most; the limit asked for holds too.
 
@@ -105,12 +105,20 @@ async def find(
         It took too long.
     """
     limit = min(asked.limit, most)
-    sql, values = statement(asked, plan, flags, limit)
+    sql, values = _quick(asked, plan, limit)
     with _answering():
         if limit > PIECE:
             return await connection.fetch(sql, *values)
-        found = await connection.fetchrow(columns(sql, _COLUMNS), *values)
+        found = await connection.fetchrow(sql, *values)
     return [] if found is None or found[0] is None else list(zip(*found, strict=True))
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _quick(
+    asked: MessageQuery, plan: Plan, limit: int
+) -> tuple[str, tuple[object, ...]]:
+    sql, values = statement(asked, plan, _NO_FLAGS, limit)
+    return sql if limit > PIECE else columns(sql, _COLUMNS), tuple(values)
 
 
 async def pieces(
