@@ -143,7 +143,8 @@ async def _expected(url: str, asked: Asked) -> object:
 
 def _differing(shown: object, wanted: object) -> str:
     if not isinstance(shown, list) or not isinstance(wanted, list):
-        return f"{shown} and not {wanted}"
+        return f"{shown!s:.400} and not {wanted!s:.400}"
     pairs = itertools.zip_longest(shown, wanted)
     first = next((pair for pair in pairs if pair[0] != pair[1]), ("nothing", ""))
-    return f"{len(shown)} and {len(wanted)} rows; first {first[0]} and not {first[1]}"
+    ours, theirs = (f"{one!s:.400}" for one in first)
+    return f"{len(shown)} and {len(wanted)} rows; first {ours} and not {theirs}"
