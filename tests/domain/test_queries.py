@@ -174,6 +174,15 @@ def test_a_cursor_of_other_filters_is_refused_and_says_so() -> None:
         assert caught.value.problems[0].pointer == "?cursor"
 
 
+@pytest.mark.parametrize("order", sorted(CURRENT_ORDERS.keys() & TARGET_ORDERS.keys()))
+def test_lists_of_the_same_filters_and_order_know_their_cursors_apart(
+    order: str,
+) -> None:
+    asked = {"order": order, "flag": ("junk",)}
+    annotations = AnnotationFilter.model_validate(asked)
+    assert annotations.digest() != TargetFilter.model_validate(asked).digest()
+
+
 @given(place=st.integers(0, 200), bit=st.integers(0, 7))
 def test_a_changed_cursor_is_refused(place: int, bit: int) -> None:
     asked = AnnotationFilter()

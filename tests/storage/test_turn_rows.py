@@ -17,7 +17,17 @@ def test_a_text_of_ordinary_words_is_searched_as_it_is() -> None:
     assert searchable(text) == text
 
 
-@given(st.text(max_size=3000) | st.text(alphabet="ab_ \n天", max_size=3000))
+PIECES = st.sampled_from(["a", "_", "天"]).flatmap(
+    lambda one: st.integers(0, 600).map(lambda length: one * length)
+)
+"""Pieces about as long as are cut, and much longer and shorter ones."""
+
+
+@given(
+    st.text(max_size=3000)
+    | st.text(alphabet="ab_ \n天", max_size=3000)
+    | st.lists(st.sampled_from([" ", "\n", "\x00"]) | PIECES).map("".join)
+)
 def test_pieces_without_a_blank_are_short_and_nothing_else_changes(text: str) -> None:
     found = searchable(text)
 

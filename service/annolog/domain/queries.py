@@ -152,12 +152,12 @@ class PageFilter(BaseModel):
         raise NotImplementedError
 
     def digest(self) -> bytes:
-        """Give 8 bytes that tell these filters and this order from others."""
+        """Give 8 bytes that tell this list, its filters and its order from others."""
         # A filter that comes to be known later leaves the cursors of now as they are.
         said = self.model_dump(
             mode="json", exclude=set(self.paging), exclude_defaults=True
         )
-        said["order"] = self.ordering.word
+        said["list"], said["order"] = type(self).__name__, self.ordering.word
         for name, value in said.items():
             if isinstance(value, list):
                 # Which of several values stands first changes nothing.

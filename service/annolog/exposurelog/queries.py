@@ -105,9 +105,10 @@ async def find(
         It took too long.
     """
     limit = min(asked.limit, most)
-    sql, values = _quick(asked, plan, limit)
+    in_one_row = limit <= PIECE
+    sql, values = _quick(asked, plan, limit, in_one_row=in_one_row)
     with _answering():
-        if limit > PIECE:
+        if not in_one_row:
             return await connection.fetch(sql, *values)
         found = await connection.fetchrow(sql, *values)
     return [] if found is None or found[0] is None else list(zip(*found, strict=True))
@@ -115,10 +116,10 @@ async def find(
 
 @lru_cache(maxsize=REMEMBERED)
 def _quick(
-    asked: MessageQuery, plan: Plan, limit: int
+    asked: MessageQuery, plan: Plan, limit: int, *, in_one_row: bool
 ) -> tuple[str, tuple[object, ...]]:
     sql, values = statement(asked, plan, _NO_FLAGS, limit)
-    return sql if limit > PIECE else columns(sql, _COLUMNS), tuple(values)
+    return columns(sql, _COLUMNS) if in_one_row else sql, tuple(values)
 
 
 async def pieces(
