@@ -96,6 +96,8 @@ async def test_a_killed_supervisor_leaves_no_process_after_the_next_start(
 ) -> None:
     first = start("--kafka", "elsewhere:9092", parts="relay-lingers serve-lingers")
     first.says("Ctrl-C stops it")
+    # Before it has begun it does not linger.
+    wait_for(lambda: "relay" in starts(home))
     async with connected(home) as connection:
         await connection.execute("CREATE TABLE kept AS SELECT 42 AS answer")
     first.end(signal.SIGKILL)

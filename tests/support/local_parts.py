@@ -22,13 +22,13 @@ class Ready(BaseHTTPRequestHandler):
 
 def main() -> None:
     subcommand, wanted = sys.argv[1], os.environ.get("PARTS", "").split()
+    if f"{subcommand}-lingers" in wanted:
+        # As on a system that tells no child of its parent's death.
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, 0)
     with (Path(os.environ["ANNOLOG_HOME"]) / "starts").open("a") as starts:
         starts.write(f"{subcommand}\n")
     if f"{subcommand}-fails" in wanted:
         sys.exit(f"{subcommand} says why")
-    if f"{subcommand}-lingers" in wanted:
-        # As on a system that tells no child of its parent's death.
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, 0)
     if subcommand == "serve":
         address = os.environ["ANNOLOG_HOST"], int(os.environ["ANNOLOG_PORT"])
         HTTPServer(address, Ready).serve_forever()
