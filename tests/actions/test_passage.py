@@ -2,12 +2,17 @@
 
 import asyncio
 import contextlib
+from datetime import datetime
 
 import asyncpg
+import pytest
 
 from annolog.actions.desk import Desk, Work
+from annolog.domain.book import Book
 from annolog.runtime import opened
-from annolog.storage.database import LANE_LOCK
+from annolog.storage import turn
+from annolog.storage.database import LANE_LOCK, Connection
+from tests.support.service import service
 
 LOCK, UNLOCK = "select pg_advisory_lock($1)", "select pg_advisory_unlock($1)"
 
@@ -15,6 +20,11 @@ IN_LANE = """
     select count(*) from pg_stat_activity
      where datname = current_database() and application_name = 'annolog lane'
        and state <> 'idle'
+    """
+
+END_LANE = """
+    select count(pg_terminate_backend(pid)) from pg_stat_activity
+     where datname = current_database() and application_name = 'annolog lane'
     """
 
 
@@ -90,13 +100,7 @@ async def test_a_session_that_is_lost_between_two_turns_costs_one_of_them_at_mos
             clients = [asyncio.create_task(client()) for _ in range(8)]
             while len(answers) < 100:  # noqa: ASYNC110 - nothing tells
                 await asyncio.sleep(0.001)
-            await looking.execute(
-                """
-                select pg_terminate_backend(pid) from pg_stat_activity
-                 where datname = current_database()
-                   and application_name = 'annolog lane'
-                """
-            )
+            await looking.execute(END_LANE)
             await asyncio.gather(*clients)
             after = await runtime.lane.submit(Work(lambda _: "after"))
     finally:
@@ -109,6 +113,35 @@ async def test_a_session_that_is_lost_between_two_turns_costs_one_of_them_at_mos
     assert {getattr(one, "reason_code", one) for one in refused} <= {
         "database_unavailable"
     }
+
+
+async def test_a_session_that_is_lost_before_the_commit_costs_nobody_an_answer(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looking = await asyncpg.connect(database_url)
+    written = turn.write
+    losses = 0
+
+    async def write(connection: Connection, book: Book, now: datetime) -> turn.Messages:
+        nonlocal losses
+        if losses == 0:
+            losses = await looking.fetchval(END_LANE)
+        return await written(connection, book, now)
+
+    body = {"targets": ["exposure:LSSTCam/2026111900123"]}
+    try:
+        async with service(database_url) as annolog:
+            monkeypatch.setattr(turn, "write", write)
+            answers = await asyncio.gather(
+                *(annolog.post("/annotations", body | {"text": "a"}) for _ in range(12))
+            )
+            found = await annolog.get("/annotations?limit=100")
+    finally:
+        await looking.close()
+
+    assert losses == 1
+    assert {answer.status_code for answer in answers} == {201}
+    assert len(found.json()["items"]) == 12
 
 
 async def _until_in_lane(

@@ -29,6 +29,7 @@ from annolog.storage.database import (
     RETRY_AFTER,
     Connection,
     Pool,
+    has_ended,
     is_away,
     unavailable,
 )
@@ -219,8 +220,19 @@ class Lane:
         self._taken = len(works)
         return works
 
-    async def _serve(self, works: list[Work[Any]]) -> None:
-        """Run a turn; if it fails as a whole, each request gets one of its own."""
+    async def _serve(self, works: list[Work[Any]], *, again: bool = False) -> None:
+        """Run a turn; if it fails as a whole, each request gets one of its own.
+
+        Where its session was lost before anything was committed, it has another one
+        first: who stood still for two seconds finds the server as it was.
+
+        Parameters
+        ----------
+        works
+            The requests.
+        again
+            Whether this is the other one.
+        """
         if not works:
             return
         try:
@@ -228,15 +240,18 @@ class Lane:
         except AnnologError as error:
             _refuse(works, error)
         except Exception as error:  # noqa: BLE001 - each is answered, none raised
-            if is_away(error):
+            waiting = [one for one in works if one.answer and not one.answer.done()]
+            lost = has_ended(error) and not isinstance(error, TimeoutError)
+            if lost and not again:
+                await self._serve(waiting, again=True)
+            elif is_away(error):
                 _refuse(works, unavailable())
             elif len(works) == 1:
                 _log.exception("a request failed in the lane")
                 _refuse(works, error)
             else:
-                for work in works:
-                    if work.answer is not None and not work.answer.done():
-                        await self._serve([work])
+                for work in waiting:
+                    await self._serve([work])
 
     async def _turn(self, works: list[Work[Any]]) -> None:
         loop = asyncio.get_running_loop()
@@ -267,14 +282,17 @@ class Lane:
             stored = bool(book.entered)
             await self._passage.end(connection, stored=stored, again=again)
         except BaseException as error:
-            if sent and book is not None and book.entered and is_away(error):
-                self._passage.give_up()
-                await self._passage.leave()
-                if await self._landed(book):
-                    self._answer(answers)
-                    return
+            if book is None or not (sent and isinstance(error, Exception)):
+                await self._passage.fail(error)
+                raise
+            # Whatever failed, the commit may have gone well before.
+            self._passage.give_up()
+            await self._passage.leave()
+            if book.entered and await self._landed(book):
+                self._answer(answers)
+                return
+            if is_away(error):
                 raise unavailable() from error
-            await self._passage.fail(error)
             raise
         finally:
             self._queue.extendleft(reversed(later))
