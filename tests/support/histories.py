@@ -429,23 +429,22 @@ class _Scribe:
     ) -> None:
         number = len(self.records) + 1
         human = rank != "bot"
-        self.records.append(
-            records.seal(
-                kind=kind,
-                record_id=record_id or self._new_id(),
-                id_field="revision_id" if kind == "revision" else "record_id",
-                origin=_ORIGIN,
-                number=number,
-                clock=self._clock,
-                now=BEGUN + timedelta(seconds=number),
-                sender=Sender(
-                    author, "human" if human else "bot", rank, None, "none", None
-                ),
-                voter=voter_of(author, "human" if human else "bot", check),
-                fields=fields,
-                request_digest=hashlib.sha256(b"%d" % number).digest(),
-            )
+        record, _ = records.seal(
+            kind=kind,
+            record_id=record_id or self._new_id(),
+            id_field="revision_id" if kind == "revision" else "record_id",
+            origin=_ORIGIN,
+            number=number,
+            clock=self._clock,
+            now=BEGUN + timedelta(seconds=number),
+            sender=Sender(
+                author, "human" if human else "bot", rank, None, "none", None
+            ),
+            voter=voter_of(author, "human" if human else "bot", check),
+            fields=fields,
+            request_digest=hashlib.sha256(b"%d" % number).digest(),
         )
+        self.records.append(record)
 
 
 _ORIGIN = Origin("summit", "0a1b2c3d")

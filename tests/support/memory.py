@@ -5,7 +5,7 @@ the book can be tested with many more histories than a database could take.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -200,7 +200,9 @@ class Memory:
         for fact, _ in book.new_facts:
             self.facts[fact.record_id] = fact
         for record_id, body in book.blanked:
-            self.records[record_id] = replace(self.records[record_id], body=body)
+            self.records[record_id] = structs.replace(
+                self.records[record_id], body=body
+            )
             self.redacted[record_id] = msgspec.json.decode(body)["redacted_by"]
         self.waiting |= set(book.new_waiting)
         self._write_messages(book)

@@ -82,7 +82,7 @@ def create(
                 return repeated(book, known, speaker.author, request.digest)
         else:
             annotation_id = desk.new_id()
-            book.load_annotations([annotation_id], [], [], [])
+            book.begin_annotation(annotation_id)
         reply_to = draft.reply_to
         answered: Version | None = None
         if reply_to is not None:

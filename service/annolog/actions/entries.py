@@ -95,7 +95,7 @@ def put(
         if isinstance(proposed, SameAs):
             book.require(Wants(keys=frozenset({proposed.key_a, proposed.key_b})))
         speaker = sender(request)
-        record = records.seal(
+        record, _ = records.seal(
             kind=kind,
             record_id=desk.new_id(),
             id_field="record_id",
@@ -136,18 +136,17 @@ def shipped() -> list[Record]:
     found = []
     for number, (kind, key, fields) in enumerate(every, 1):
         content = records.digest([kind, key, fields]).hex()
-        found.append(
-            records.seal(
-                kind=kind,
-                record_id=uuid.uuid5(_NAMESPACE, f"{SHIPPED_AT.isoformat()} {content}"),
-                id_field="record_id",
-                origin=SHIPPED,
-                number=number,
-                clock=times.to_clock(SHIPPED_AT),
-                now=SHIPPED_AT,
-                sender=speaker,
-                voter=flags.voter_of(speaker.author, "bot", None),
-                fields={"key": key, "fields": fields, "reason": ""},
-            )
+        record, _ = records.seal(
+            kind=kind,
+            record_id=uuid.uuid5(_NAMESPACE, f"{SHIPPED_AT.isoformat()} {content}"),
+            id_field="record_id",
+            origin=SHIPPED,
+            number=number,
+            clock=times.to_clock(SHIPPED_AT),
+            now=SHIPPED_AT,
+            sender=speaker,
+            voter=flags.voter_of(speaker.author, "bot", None),
+            fields={"key": key, "fields": fields, "reason": ""},
         )
+        found.append(record)
     return found

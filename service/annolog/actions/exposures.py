@@ -377,7 +377,7 @@ def seal(
         SHA-256 of what was sent.
     """
     speaker = sender(request)
-    return records.seal(
+    record, _ = records.seal(
         kind=kind,
         record_id=desk.new_id(),
         id_field="record_id",
@@ -392,3 +392,4 @@ def seal(
         fields=fields,
         request_digest=digest,
     )
+    return record

@@ -89,7 +89,7 @@ def review(
         touched = seen.targets if about is None else about
         book.require(Wants(keys=frozenset(touched)))
         placed = place_keys(desk, about)
-        record = records.seal(
+        record, fields = records.seal(
             kind="review",
             record_id=review_id,
             id_field="record_id",
@@ -109,7 +109,7 @@ def review(
             },
             request_digest=request.digest,
         )
-        book.enter_statement(record, record.fields())
+        book.enter_statement(record, fields)
         book.known_records.add(review_id)
         return Reviewed(record.body, created=True)
 
@@ -165,7 +165,7 @@ def redact(
         for one in ids:
             revision_of(versions, one)
         speaker = sender(request)
-        record = records.seal(
+        record, fields = records.seal(
             kind="redaction",
             record_id=desk.new_id(),
             id_field="record_id",
@@ -182,7 +182,7 @@ def redact(
             },
             request_digest=request.digest,
         )
-        book.enter_redaction(record, record.fields())
+        book.enter_redaction(record, fields)
         return Reviewed(record.body, created=True)
 
     return decide

@@ -178,7 +178,7 @@ def revise(  # noqa: PLR0913 - the members of a revision
     author, author_kind = speaker.author, speaker.author_kind
     says = {**content, "author": author, "author_kind": author_kind}
     revision_id = desk.new_id()
-    record = records.seal(
+    record, fields = records.seal(
         kind="revision",
         record_id=revision_id,
         id_field="revision_id",
@@ -208,9 +208,8 @@ def revise(  # noqa: PLR0913 - the members of a revision
             **placed,
         },
         request_digest=digest,
-        as_read=True,
     )
-    book.enter_statement(record, record.fields())
+    book.enter_statement(record, fields)
     return record
 
 

@@ -22,6 +22,7 @@ from litestar.types import (
 )
 from typing_extensions import override
 
+from annolog.api.wire import Headers, whole_of
 from annolog.auth.callers import provide_actor
 
 _JSON = "application/json"
@@ -78,12 +79,12 @@ class DirectRoute(HTTPRouteHandler):
         found = await self.fn(**given)
         if isinstance(found, bytes):
             head = [_CONTENT_TYPE, (b"content-length", b"%d" % len(found))]
-            await _send(send, self.status_code, head, found)
+            await _send(scope, send, self.status_code, head, found)
         elif found is None:
-            await _send(send, self.status_code, [], b"")
+            await _send(scope, send, self.status_code, [], b"")
         elif _is_plain(found):
             status = found.status_code or self.status_code
-            await _send(send, status, _head(found), found.content)
+            await _send(scope, send, status, _head(found), found.content)
         else:
             whole = found.to_asgi_response(
                 app=None, request=request, status_code=self.status_code
@@ -102,7 +103,7 @@ def _is_plain(found: Response[Any]) -> bool:
     )
 
 
-def _head(found: Response[bytes]) -> list[tuple[bytes, bytes]]:
+def _head(found: Response[bytes]) -> Headers:
     return [
         *((n.lower().encode(), v.encode("latin-1")) for n, v in found.headers.items()),
         _CONTENT_TYPE,
@@ -111,7 +112,14 @@ def _head(found: Response[bytes]) -> list[tuple[bytes, bytes]]:
 
 
 async def _send(
-    send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes
+    scope: Scope,
+    send: Send,
+    status: int,
+    headers: Headers,
+    body: bytes,
 ) -> None:
+    whole = whole_of(scope) if body else None
+    if whole is not None and whole(status, headers, body):
+        return
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body, "more_body": False})

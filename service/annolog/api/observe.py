@@ -12,14 +12,13 @@ No header, query or body is ever logged: they may hold secrets.
 import logging
 import random
 import re
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from time import perf_counter
 
 from litestar import Litestar, Response, get
 from litestar.enums import ScopeType
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
-from litestar.types.asgi_types import HTTPResponseStartEvent
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -33,6 +32,7 @@ from typing_extensions import override
 
 from annolog import runtime
 from annolog.api.logs import ACCESS, REQUEST, AccessLine, AskedFor, write_access
+from annolog.api.wire import Answer, Headers, answer_by, whole_of
 from annolog.domain.errors import UnavailableError
 from annolog.storage.changes import Lag
 
@@ -308,23 +308,19 @@ class Front:
         began = perf_counter()
         request_id = _request_id(scope)
         scope["state"]["request_id"] = request_id
-        # 499: the caller left, as nothing else ends without a status.
-        status, size = 499, 0
-
-        async def watch(message: Message) -> None:
-            nonlocal status, size
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                _add_headers(message, request_id)
-            elif message["type"] == "http.response.body":
-                size += len(message["body"])
-            await send(message)
-
+        answer = _Watched(send, request_id, whole_of(scope))
+        if answer.goes_whole:
+            answer_by(scope, answer.send_whole)
         bound = REQUEST.set(request_id)
         try:
-            await self._app(scope, receive, watch)
+            await self._app(scope, receive, answer.send)
         finally:
             seconds = perf_counter() - began
+            status, size = answer.status, answer.size
+            if answer.goes_whole:
+                # Who answers knows the request, which would know who answers: only the
+                # collector would ever free the two.
+                answer_by(scope, None)
             # Set by the router; what has no route shares one name.
             route = scope.get("path_template") or "(none)"
             method = scope["method"] if scope["method"] in _METHODS else "OTHER"
@@ -366,6 +362,51 @@ class Front:
         write_access(line)
 
 
+class _Watched:
+    """The answer to one request on its way out; it gets our headers.
+
+    Attributes
+    ----------
+    status
+        Its status. 499 at first: the caller left, as nothing else ends without one.
+    size
+        Bytes of its body so far.
+    """
+
+    __slots__ = ("_request_id", "_send", "_whole", "size", "status")
+
+    def __init__(self, send: Send, request_id: str, whole: Answer | None) -> None:
+        self._send = send
+        self._request_id = request_id
+        self._whole = whole
+        self.status = 499
+        self.size = 0
+
+    @property
+    def goes_whole(self) -> bool:
+        """Whether it can be sent in one piece."""
+        return self._whole is not None
+
+    async def send(self, message: Message) -> None:
+        """Send the next piece."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message["headers"] = _with_ours(message["headers"], self._request_id)
+        elif message["type"] == "http.response.body":
+            self.size += len(message["body"])
+        await self._send(message)
+
+    def send_whole(self, status: int, headers: Headers, body: bytes) -> bool:
+        """Send all of it, if that is possible."""
+        whole = self._whole
+        if whole is None or not whole(
+            status, _with_ours(headers, self._request_id), body
+        ):
+            return False
+        self.status, self.size = status, len(body)
+        return True
+
+
 def install(app: Litestar, metrics: Metrics) -> None:
     """Put the front before an application, its routing and its 404s included.
 
@@ -389,8 +430,7 @@ def _request_id(scope: Scope) -> str:
     return f"{random.getrandbits(128):032x}"
 
 
-def _add_headers(message: HTTPResponseStartEvent, request_id: str) -> None:
-    headers = message["headers"]
+def _with_ours(headers: Iterable[tuple[bytes, bytes]], request_id: str) -> Headers:
     brought = _NAMES.intersection([name for name, _ in headers])
     ours = [one for one in _ENCODED if one[0] not in brought] if brought else _ENCODED
-    message["headers"] = [*headers, *ours, (_REQUEST_ID, request_id.encode())]
+    return [*headers, *ours, (_REQUEST_ID, request_id.encode())]

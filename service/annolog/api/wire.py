@@ -1,15 +1,49 @@
 """How answers go out: the head of one and its body in one packet."""
 
 from asyncio import AbstractEventLoop, BaseTransport, Transport
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, TypeAlias
 
 from typing_extensions import override
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import (
+    HEADER_RE,
+    HEADER_VALUE_RE,
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
 from annolog.api import problems
 from annolog.domain.errors import MalformedError
 
 GATHERED = 65_536
 """Bytes that wait for more at most."""
+
+WHOLE = "annolog.whole"
+"""Extension of a request's scope: its `call` is an `Answer`."""
+
+Headers: TypeAlias = list[tuple[bytes, bytes]]
+"""Headers of an answer, names in lower case."""
+
+Answer: TypeAlias = Callable[[int, Headers, bytes], bool]
+"""Sends an answer whole: its status, its headers, the length among them, and its body,
+of at least one byte. It tells whether it did; if not, nothing was sent."""
+
+
+def whole_of(scope: Mapping[str, Any]) -> Answer | None:
+    """Give what sends an answer whole; None where the server has no such thing."""
+    extensions = scope.get("extensions") or {}
+    found: Answer | None = extensions[WHOLE]["call"] if WHOLE in extensions else None
+    return found
+
+
+def answer_by(
+    scope: Any,  # noqa: ANN401 - a scope as the server or the framework has it
+    answer: Answer | None,
+) -> None:
+    """Let the answer be sent whole by something else from now on; None: by nothing."""
+    scope.setdefault("extensions", {})[WHOLE] = {"call": answer}
 
 
 class Gathering:
@@ -76,6 +110,14 @@ class Protocol(HttpToolsProtocol):
         self.transport = self._gathering  # type: ignore[assignment]
 
     @override
+    def on_headers_complete(self) -> None:
+        """Let the request be answered whole."""
+        before = self.cycle
+        super().on_headers_complete()
+        if self.cycle is not before:
+            answer_by(self.scope, partial(_answer, self.cycle))
+
+    @override
     def on_response_complete(self) -> None:
         """Send an answer as soon as it is complete."""
         self._gathering.flush()
@@ -101,3 +143,34 @@ class Protocol(HttpToolsProtocol):
             % (problems.MEDIA_TYPE.encode(), len(body), body)
         )
         self.transport.close()
+
+
+def _answer(
+    cycle: RequestResponseCycle,
+    status: int,
+    headers: Headers,
+    body: bytes,
+) -> bool:
+    """Answer a request at once, and leave it in the state in which uvicorn would.
+
+    Its own way takes two messages, searches each header for itself for what may not be
+    there, and then for a meaning: a tenth of what a short request costs.
+    """
+    if cycle.disconnected or cycle.response_started or cycle.flow.write_paused:
+        return False
+    if cycle.scope["method"] == "HEAD":
+        return False
+    names, values = zip(*headers, strict=True)
+    if HEADER_RE.search(b"".join(names)) or HEADER_VALUE_RE.search(b"".join(values)):
+        return False  # whoever sends such a header begins another one with it
+    head = b"".join([b"%b: %b\r\n" % one for one in headers])
+    cycle.response_started = cycle.response_complete = True
+    cycle.message_event.set()
+    ours = b"".join([b"%b: %b\r\n" % one for one in cycle.default_headers])
+    last = b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n"
+    cycle.transport.write(b"".join((STATUS_LINE[status], ours, head, last)))
+    cycle.transport.write(body)
+    if not cycle.keep_alive:
+        cycle.transport.close()
+    cycle.on_response()
+    return True

@@ -26,8 +26,11 @@ def all_of(connection: ASGIConnection[Any, Any, Any, Any], name: str) -> list[st
     list of str
         Read as Latin-1, which takes any bytes; empty if it was not sent.
     """
-    values = _sent(connection).get(name)
-    return [value.decode("latin-1") for value in values] if values else []
+    wanted = name.encode()
+    if _sent(connection).get(wanted) is None:
+        return []
+    headers = connection.scope["headers"]
+    return [value.decode("latin-1") for each, value in headers if each == wanted]
 
 
 def first_of(connection: ASGIConnection[Any, Any, Any, Any], name: str) -> str | None:
@@ -40,16 +43,15 @@ def first_of(connection: ASGIConnection[Any, Any, Any, Any], name: str) -> str |
     name
         The header, in lower case.
     """
-    values = _sent(connection).get(name)
-    return values[0].decode("latin-1") if values else None
+    value = _sent(connection).get(name.encode())
+    return None if value is None else value.decode("latin-1")
 
 
-def _sent(connection: ASGIConnection[Any, Any, Any, Any]) -> dict[str, list[bytes]]:
-    """Give the values of all headers by name; sorted out once a request."""
+def _sent(connection: ASGIConnection[Any, Any, Any, Any]) -> dict[bytes, bytes]:
+    """Give the first value of each header; sorted out once a request."""
     state = connection.scope["state"]
-    found: dict[str, list[bytes]] | None = state.get(_SENT)
+    found: dict[bytes, bytes] | None = state.get(_SENT)
     if found is None:
-        found = state[_SENT] = {}
-        for name, value in connection.scope["headers"]:
-            found.setdefault(name.decode("latin-1"), []).append(value)
+        # The last one of a name stays, so the first one is to be the last.
+        found = state[_SENT] = dict(reversed(list(connection.scope["headers"])))
     return found

@@ -8,7 +8,6 @@ is one way from records to views.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -406,10 +405,13 @@ class Book(Holdings):
         """Blank what redactions that came before a record take out of it."""
         own = record.record_id
         if record.kind in STATEMENTS and own in self.redactions:
-            return replace(record, body=blank(record.body, self.redactions[own]))
+            return structs.replace(
+                record, body=blank(record.body, self.redactions[own])
+            )
         if record.kind in {ROWS, VERSION} and own in self.set_redactions:
             orders = list(self.set_redactions[own].values())
-            return replace(record, body=setredactions.blank(record.body, orders))
+            body = setredactions.blank(record.body, orders)
+            return structs.replace(record, body=body)
         return record
 
     def _keep_body(self, record: Record, *, blank: bool) -> None:
@@ -451,16 +453,19 @@ class Book(Holdings):
         """Work out what a statement changes; asks for more, changes nothing."""
         annotation_id = read_id(fields["annotation_id"])
         self.require(Wants(annotations=frozenset({annotation_id})))
+        versions = self.versions.get(annotation_id, [])
         plan = plan_of(
             annotation_id,
             fields,
-            self.versions.get(annotation_id, []),
+            versions,
             self.reviews.get(annotation_id, []),
             self.lists,
             self.bodies,
         )
-        touched = {*plan.keys, *(key for _, key in (*plan.closed, *plan.opened))}
-        self.require(Wants(keys=frozenset(touched)))
+        touched = frozenset(plan.keys)
+        if versions:  # otherwise it can count for what it names alone
+            touched = touched.union(key for _, key in (*plan.closed, *plan.opened))
+        self.require(Wants(keys=touched))
         return plan
 
     def _count(self, fields: Mapping[str, Any], number: int) -> None:
@@ -529,7 +534,8 @@ class Book(Holdings):
         days: tuple[int, ...] = (),
     ) -> int:
         self.head += 1
-        where = [self.places[key] for key in (*keys, *removed) if key in self.places]
+        places = self.places
+        where = [places[key] for key in (*keys, *removed) if key in places]
         self.entered.append(
             Entered(
                 self.head,
@@ -537,12 +543,11 @@ class Book(Holdings):
                 operation,
                 subject,
                 _bounded(
-                    {p.instrument for p in where if p.instrument} | set(instruments),
+                    [*[p.instrument for p in where if p.instrument], *instruments],
                     MAX_CHANGE_INSTRUMENTS,
                 ),
                 _bounded(
-                    {p.day_obs for p in where if p.day_obs} | set(days),
-                    MAX_CHANGE_DAYS,
+                    [*[p.day_obs for p in where if p.day_obs], *days], MAX_CHANGE_DAYS
                 ),
                 added,
                 removed,
@@ -610,5 +615,8 @@ def _operation(fields: Mapping[str, Any]) -> str:
     return word
 
 
-def _bounded(values: set[_T], most: int) -> tuple[_T, ...]:
-    return () if len(values) > most else tuple(sorted(values))
+def _bounded(values: Sequence[_T], most: int) -> tuple[_T, ...]:
+    if len(values) < 2:  # noqa: PLR2004 - as of nearly all changes
+        return tuple(values)
+    found = set(values)
+    return () if len(found) > most else tuple(sorted(found))

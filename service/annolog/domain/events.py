@@ -284,6 +284,31 @@ def actor_of(sender: Sender) -> dict[str, str | None]:
     }
 
 
+class _Moved(msgspec.Struct):
+    """Which targets a change moved; members in the order of canonical JSON."""
+
+    added: Sequence[str]
+    added_count: int
+    complete: bool
+    count: int
+    link: str | None
+    removed: Sequence[str]
+    removed_count: int
+
+
+class _Detail(msgspec.Struct):
+    """What the log keeps of a change; members in the order of canonical JSON."""
+
+    actor: Mapping[str, str | None] | None
+    annotation_id: UUID | str | None
+    before: Mapping[str, Any] | None
+    before_complete: bool
+    parent_id: UUID | str | None
+    reason: str | None
+    revision_id: UUID | str | None
+    targets: _Moved
+
+
 def change_detail(  # noqa: PLR0913 # the members of an event, each by its name
     *,
     number: int,
@@ -331,7 +356,7 @@ def change_detail(  # noqa: PLR0913 # the members of an event, each by its name
     if body_bytes + _LEAST_ROOM <= room:
         room -= body_bytes
     old, old_bytes = _fields_within(before, room // 2) if before else ({}, 0)
-    room -= old_bytes + len(canonical(reason))
+    room -= old_bytes + (len(canonical(reason)) if reason else len("null"))
     # What leaves is rarely long and cannot be read from the record: it goes first.
     shown_removed, used = _keys_within(removed, room // 2)
     shown_added, _ = _keys_within(added, room - used)
@@ -344,24 +369,24 @@ def change_detail(  # noqa: PLR0913 # the members of an event, each by its name
     else:
         link = _whole(number)
     return canonical(
-        {
-            "annotation_id": annotation_id,
-            "revision_id": revision_id,
-            "parent_id": parent_id,
-            "before": old or None,
-            "before_complete": len(old) == len(before or {}),
-            "targets": {
-                "added": shown_added,
-                "removed": shown_removed,
-                "added_count": len(added),
-                "removed_count": len(removed),
-                "count": count,
-                "complete": complete,
-                "link": link,
-            },
-            "actor": dict(actor) if actor is not None else None,
-            "reason": reason,
-        }
+        _Detail(
+            actor=actor,
+            annotation_id=annotation_id,
+            before=old or None,
+            before_complete=len(old) == len(before or ()),
+            parent_id=parent_id,
+            reason=reason,
+            revision_id=revision_id,
+            targets=_Moved(
+                added=shown_added,
+                added_count=len(added),
+                complete=complete,
+                count=count,
+                link=link,
+                removed=shown_removed,
+                removed_count=len(removed),
+            ),
+        )
     )
 
 

@@ -210,13 +210,14 @@ def standings(versions: Sequence[Version], reviews: Sequence[Review] = ()) -> St
         return NONE
     line = chain(versions)
     now = line[-1]
-    if not now.named:
+    named = now.named
+    if not named:
         return NONE
     ordinals, since, votes = _walk(line)
-    tags = tuple(sorted(set(now.tags)))
+    tags = now.tags if len(now.tags) < 2 else tuple(sorted(set(now.tags)))  # noqa: PLR2004
     words = _reviews_by_target(now, versions, reviews)
     found: dict[tuple[UUID, str], Standing] = {}
-    for key in now.named:
+    for key in named:
         vote = votes[key]
         spoken = words.get(key, ())
         flag, stands, contested = now.flag, True, None
@@ -224,17 +225,17 @@ def standings(versions: Sequence[Version], reviews: Sequence[Review] = ()) -> St
             flag, stands, contested = _after(spoken, flag, vote.rank)
         if stands:
             found[now.annotation_id, key] = Standing(
-                Said(
-                    source_id=now.annotation_id,
-                    annotation_id=now.annotation_id,
-                    revision_id=since[key],
-                    author=vote.author,
-                    voter=vote.voter,
-                    rank=vote.rank,
-                    flag=flag,
-                    vote_id=vote.vote_id,
-                    vote_clock=vote.clock,
-                    contested=contested,
+                Said(  # by place, as nearly every statement comes here
+                    now.annotation_id,
+                    now.annotation_id,
+                    since[key],
+                    vote.author,
+                    vote.voter,
+                    vote.rank,
+                    flag,
+                    vote.vote_id,
+                    vote.clock,
+                    contested,
                 ),
                 ordinals[key],
                 tags,
@@ -281,6 +282,8 @@ def _walk(
     line: Sequence[Version],
 ) -> tuple[dict[str, int], dict[str, UUID], dict[str, _Vote]]:
     """Follow ordinals, appearances and votes along a line of revisions."""
+    if len(line) == 1:  # as of nearly all
+        return _begun_with(line[0])
     ordinals: dict[str, int] = {}
     since: dict[str, UUID] = {}
     votes: dict[str, _Vote] = {}
@@ -310,6 +313,16 @@ def _walk(
             kept_votes[key] = vote if kept and vote is not None else fresh
         since, votes, before = kept_since, kept_votes, version
     return ordinals, since, votes
+
+
+def _begun_with(
+    version: Version,
+) -> tuple[dict[str, int], dict[str, UUID], dict[str, _Vote]]:
+    """Give what `_walk` gives for one revision."""
+    own, named = version.revision_id, version.named
+    vote = _Vote(version.voter, version.author, version.rank, own, version.clock)
+    ordinals = {key: number for number, key in enumerate(version.targets)}
+    return ordinals, dict.fromkeys(named, own), dict.fromkeys(named, vote)
 
 
 def _reviews_by_target(

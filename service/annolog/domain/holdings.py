@@ -12,6 +12,7 @@ import msgspec
 
 from annolog.domain.exposures import ExposureFact
 from annolog.domain.history import Review, Standing, Version
+from annolog.domain.ids import read_id
 from annolog.domain.ledger import (
     NOTHING_SAID,
     Known,
@@ -95,7 +96,7 @@ class Holdings:
             self.lists.setdefault(list_id, msgspec.json.decode(keys))
         for body in bodies:
             fields = msgspec.json.decode(body)
-            annotation_id = UUID(fields["annotation_id"])
+            annotation_id = read_id(fields["annotation_id"])
             if annotation_id in fresh:
                 version = version_of(fields, self.lists)
                 self.bodies[version.revision_id] = body
@@ -103,10 +104,14 @@ class Holdings:
                 self._named += len(version.targets)
         for body in reviews:
             fields = msgspec.json.decode(body)
-            if UUID(fields["annotation_id"]) in fresh:
+            if read_id(fields["annotation_id"]) in fresh:
                 review = review_of(fields, self.lists)
                 self.bodies[review.review_id] = body
                 self.reviews.setdefault(review.annotation_id, []).append(review)
+
+    def begin_annotation(self, annotation_id: UUID) -> None:
+        """Note an annotation that has just got its id: nothing of it is anywhere."""
+        self._seen_annotations.add(annotation_id)
 
     def load_facts(self, keys: Iterable[str], facts: Iterable[ExposureFact]) -> None:
         """Take in all facts of the exposures asked for."""
@@ -156,7 +161,7 @@ class Holdings:
             self.waiting.setdefault(list_id, []).append(fields)
             # A review names a revision too, but that one is not what it is.
             own = "record_id" if fields["kind"] == "review" else "revision_id"
-            record_id = UUID(fields[own])
+            record_id = read_id(fields[own])
             self.bodies.setdefault(record_id, body)
 
     def _note_redaction(self, revision_id: UUID, redaction_id: UUID) -> None:
@@ -207,13 +212,13 @@ class Holdings:
         NeedMore
             If something is not; load it and ask again.
         """
-        if (  # as nearly always
-            wants.annotations <= self._seen_annotations
-            and wants.keys <= self.places.keys()
-            and wants.facts <= self._seen_facts
-            and wants.records <= self._seen_records
-            and wants.sets <= self.sets.keys()
-            and wants.bodies <= self._seen_bodies
+        if (  # as nearly always; most parts of what is wanted are empty
+            (not wants.keys or wants.keys <= self.places.keys())
+            and (not wants.annotations or wants.annotations <= self._seen_annotations)
+            and (not wants.facts or wants.facts <= self._seen_facts)
+            and (not wants.records or wants.records <= self._seen_records)
+            and (not wants.sets or wants.sets <= self.sets.keys())
+            and (not wants.bodies or wants.bodies <= self._seen_bodies)
         ):
             return
         annotations = wants.annotations - self._seen_annotations
@@ -246,7 +251,7 @@ class Holdings:
     def greatest_clock(self, keys: Iterable[str]) -> int:
         """Give the greatest clock among the votes that stand on these targets."""
         return max(
-            (one.said.vote_clock for key in keys for one in self.standing_on(key)),
+            [one.said.vote_clock for key in keys for one in self.standing_on(key)],
             default=0,
         )
 

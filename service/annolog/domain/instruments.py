@@ -177,10 +177,11 @@ class ObsIdRule(_Entry):
 
     def controller(self, letter: str) -> Controller | None:
         """Give the controller of a letter; None if it has none."""
-        for one in self.controllers:
-            if one.letter == letter:
-                return one
-        return None
+        return self._by_letter.get(letter)
+
+    @cached_property
+    def _by_letter(self) -> Mapping[str, Controller]:
+        return {one.letter: one for one in self.controllers}
 
 
 def _has_id(day_obs: int, seq_num: int) -> bool:

@@ -214,14 +214,14 @@ def state_of(
         tags = tuple(sorted({tag for one in known for tag in one.tags}))
         notes = len({one.said.annotation_id for one in known if _is_note(one)})
     return State(
-        flag=result.flag,
-        decided_by=result.decided_by,
-        outvoted=result.outvoted,
-        disputed=result.disputed,
-        bots_differ=result.bots_differ,
-        follow_ups=result.follow_ups,
-        tags=tags,
-        notes=notes,
+        result.flag,
+        result.decided_by,
+        result.outvoted,
+        result.disputed,
+        result.bots_differ,
+        result.follow_ups,
+        tags,
+        notes,
         empty=False,
     )
 

@@ -18,6 +18,7 @@ import msgspec
 from annolog.domain import history, tai, times
 from annolog.domain.annotations import MAX_ORDINALS
 from annolog.domain.history import Version
+from annolog.domain.ids import id_of, read_id
 from annolog.domain.targets import exposure_names
 
 SHOWN = ("text", "level", "tags", "urls", "flag", "author", "author_kind")
@@ -182,7 +183,7 @@ def content_id(
     """
     if parent is None or any(says[name] != parent[name] for name in SHOWN):
         return revision_id
-    return UUID(parent.get("content_id") or parent["revision_id"])
+    return read_id(parent.get("content_id") or parent["revision_id"])
 
 
 def kept_names(parent: Mapping[str, Any] | None, keys: Sequence[str]) -> dict[str, Any]:
@@ -219,7 +220,7 @@ def message_id(start: UUID, ordinal: int, *, alone: bool) -> UUID:
     alone
         Whether that revision names nothing else: then its id is the message's.
     """
-    return start if alone else UUID(int=start.int | (ordinal % MAX_ORDINALS))
+    return start if alone else id_of(start.int | (ordinal % MAX_ORDINALS))
 
 
 def messages(versions: Sequence[Version]) -> dict[UUID, Message]:
@@ -230,6 +231,8 @@ def messages(versions: Sequence[Version]) -> dict[UUID, Message]:
     versions
         All known revisions of one annotation, any order; none gives none.
     """
+    if len(versions) == 1:
+        return _begun_with(versions[0])
     return _Lines().after(versions) if versions else {}
 
 
@@ -253,6 +256,23 @@ def before_and_after(
         # Rarely an older one comes from elsewhere: the lines are other ones.
         return was, messages([*known, *further])
     return was, lines.after(further)
+
+
+def _begun_with(version: Version) -> dict[UUID, Message]:
+    """Give the messages of an annotation of which one revision is known.
+
+    Nearly all have one; `_Lines` would give the same.
+    """
+    own = version.revision_id
+    alone = len(version.targets) == 1
+    found: dict[UUID, Message] = {}
+    for ordinal, key in enumerate(version.named):
+        if key.startswith(_EXPOSURE):
+            one = message_id(own, ordinal, alone=alone)
+            found[one] = Message(
+                one, version.annotation_id, own, key, version.continues
+            )
+    return found
 
 
 class _Lines:

@@ -40,7 +40,11 @@ class Plan:
         self.annotation_id = annotation_id
         self.now = now
         self.closed = {at: one for at, one in was.items() if now.get(at) != one}
-        self.opened = {at: one for at, one in now.items() if was.get(at) != one}
+        self.opened = (
+            {at: one for at, one in now.items() if was.get(at) != one}
+            if was
+            else dict(now)
+        )
         self.keys = keys
         self.version = version
         self.review = review

@@ -7,16 +7,17 @@ body as first said and stays when a redaction blanks the body.
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
 import msgspec
+from msgspec import structs
 
 from annolog.domain import times
-from annolog.domain.ids import written_id
+from annolog.domain.ids import id_of, written_id
 
 SCHEMA = 1
 """Version of the layout of all record bodies."""
@@ -69,8 +70,7 @@ def stamp_of(moment: datetime) -> str:
     return times.format(moment)
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(msgspec.Struct, frozen=True):
     """One record.
 
     Attributes
@@ -97,10 +97,6 @@ class Record:
     origin_number: int
     body: bytes
     hash: bytes
-    # What the body was just made of. Left out of copies, as those get other bodies.
-    _members: Mapping[str, Any] | None = field(
-        default=None, init=False, compare=False, repr=False
-    )
 
     @classmethod
     def unplaced(cls, record_id: UUID, kind: str, body: bytes) -> "Record":
@@ -120,14 +116,12 @@ class Record:
     def placed(self, origin: "Origin", number: int) -> "Record":
         """Give it a place in a log: a site's, and the change number there."""
         life = origin.incarnation
-        return replace(
+        return structs.replace(
             self, site_id=origin.site_id, incarnation=life, origin_number=number
         )
 
     def fields(self) -> Mapping[str, Any]:
-        """Read the body; the same values may be given more than once."""
-        if self._members is not None:
-            return self._members
+        """Read the body."""
         value: dict[str, Any] = msgspec.json.decode(self.body)
         return value
 
@@ -180,9 +174,8 @@ def seal(  # noqa: PLR0913 - the members of a record, each by its name
     voter: str,
     fields: Mapping[str, Any],
     request_digest: bytes | None = None,
-    as_read: bool = False,
-) -> Record:
-    """Make a record out of what is said and who says it.
+) -> tuple[Record, Mapping[str, Any]]:
+    """Make a record out of what is said and who says it; give what its body holds too.
 
     Parameters
     ----------
@@ -208,14 +201,12 @@ def seal(  # noqa: PLR0913 - the members of a record, each by its name
         What is said; values that JSON can hold.
     request_digest
         SHA-256 of the request as sent; None where there was none.
-    as_read
-        Whether `fields` are what reading them from JSON would give (lists, no tuples)
-        and nobody changes them: then the record need not read its own body.
 
     Returns
     -------
-    Record
-        The sealed record.
+    tuple of Record and Mapping
+        The sealed record, and the members of its body: what reading it would give
+        where `fields` are of the types that JSON has (lists, no tuples).
     """
     members = {
         "check": None,
@@ -249,9 +240,7 @@ def seal(  # noqa: PLR0913 - the members of a record, each by its name
         body,
         hashlib.sha256(body).digest(),
     )
-    if as_read:
-        object.__setattr__(record, "_members", members)
-    return record
+    return record, members
 
 
 def blank(body: bytes, redaction_id: UUID) -> bytes:
@@ -324,4 +313,4 @@ def revision_id(moment: datetime, random_bits: int) -> UUID:
     milliseconds = times.to_clock(moment) // 1000
     high = (milliseconds & (1 << 48) - 1) << 16 | 0x7000 | (random_bits >> 48) & 0xFFF
     low = 1 << 63 | (random_bits & (1 << 48) - 1) << 14
-    return UUID(int=high << 64 | low)
+    return id_of(high << 64 | low)

@@ -242,7 +242,7 @@ def user_name(text: str, pointer: str = "/user") -> str:
     """
     if not 1 <= len(text) <= MAX_USER_CHARACTERS:
         reason = f"A user name has 1 to {MAX_USER_CHARACTERS} characters."
-    elif any(not c.isprintable() for c in text):
+    elif not text.isprintable():
         reason = "A user name has no control or other invisible characters."
     elif text != text.strip():
         reason = "A user name neither begins nor ends with a blank."

@@ -9,7 +9,7 @@ looked for.
 
 import re
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from annolog.domain.entries import TAG_PATTERN
 from annolog.domain.errors import InvalidError, Problem
@@ -27,8 +27,7 @@ _FORM = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class KeptTags:
+class KeptTags(NamedTuple):
     """Tags that were taken as they came.
 
     Attributes
@@ -200,11 +199,12 @@ def _judge(
     word = written.lower()
     if not is_well_formed(word) or not written.isascii():
         return word, f"{written[:80]!r} is no tag: {_FORM}", "malformed_tag"
-    meant = {home: vocabulary.tag_name(word, home) for home in homes}
-    if len(set(meant.values())) > 1:
-        told = ", ".join(f"{tag!r} at {home}" for home, tag in meant.items())
+    tag = vocabulary.tag_name(word, homes[0])
+    meant = {home: vocabulary.tag_name(word, home) for home in homes[1:]}
+    if any(other != tag for other in meant.values()):
+        every = {homes[0]: tag} | meant
+        told = ", ".join(f"{tag!r} at {home}" for home, tag in every.items())
         return word, f"{word!r} means {told}: write the one meant", "ambiguous_tag"
-    tag = meant[homes[0]]
     for home in homes:
         entry = vocabulary.tag(tag, home)
         if entry is not None and not entry.archived:

@@ -92,7 +92,7 @@ def post(
         vote = votes.aside(book, key, content["flag"], votes.own(author, kind))
         words = _Words(content, kept.uncurated, author, kind, vote, draft.user_agent)
         annotation_id = desk.new_id()
-        book.load_annotations([annotation_id], [], [], [])
+        book.begin_annotation(annotation_id)
         return _say(desk, request, words, Line(key, annotation_id))
 
     return decide
@@ -311,7 +311,8 @@ def _permit(actor: Actor, book: Book, key: str) -> frozenset[str]:
         Who is known, and may only read or write of other instruments. Who is let in
         without being known may write.
     """
-    book.require(Wants(keys=frozenset({key})))
+    if key not in book.places:
+        book.require(Wants(keys=frozenset({key})))
     instrument = book.places[key].instrument
     if actor.named:
         about = Subject(instruments=frozenset({instrument}))

@@ -13,6 +13,9 @@ from annolog.domain.vocabulary import Vocabulary
 EXPOSURE_FLAGS: tuple[ExposureFlag, ...] = get_args(ExposureFlag)
 """Values of `exposure_flag`, in the order in which they sort."""
 
+UNKNOWN: ExposureFlag = "questionable"
+"""What a flag is shown as of which nothing is known yet: it may be bad."""
+
 
 @dataclass(frozen=True, slots=True)
 class ShownFlags:
@@ -42,9 +45,9 @@ class ShownFlags:
         Returns
         -------
         str
-            "questionable" for a flag whose entry has not come yet: it may be bad.
+            `UNKNOWN` for a flag whose entry has not come yet.
         """
-        return self.values.get(flag, "questionable")
+        return self.values.get(flag, UNKNOWN)
 
     def named(self, value: ExposureFlag) -> list[str]:
         """Name the known flags that are shown as a value, sorted."""

@@ -13,7 +13,7 @@ import msgspec
 from pydantic import BaseModel, Field, WithJsonSchema
 
 from annolog.domain.entries import ExposureFlag
-from annolog.exposurelog.flags import ShownFlags
+from annolog.exposurelog.flags import UNKNOWN, ShownFlags
 
 TaiMoment = Annotated[
     datetime,
@@ -62,7 +62,7 @@ FIELDS = tuple(Message.model_fields)
 
 
 Row = Iterable[Any]
-"""A message as the database gives it: `queries.COLUMNS`, then its revision's body."""
+"""A message as the database gives it: `turn_messages.shown`, then the body."""
 
 
 class _Said(msgspec.Struct, gc=False):
@@ -93,7 +93,7 @@ def as_json(row: Row, flags: ShownFlags) -> bytes:
     flags
         What flags are shown as.
     """
-    return _encoder.encode(_shown(row, flags))
+    return list_as_json([row], flags)[1:-1]
 
 
 def list_as_json(rows: Iterable[Row], flags: ShownFlags) -> bytes:
@@ -106,11 +106,10 @@ def list_as_json(rows: Iterable[Row], flags: ShownFlags) -> bytes:
     flags
         What flags are shown as.
     """
-    return _encoder.encode([_shown(row, flags) for row in rows])
-
-
-def _shown(row: Row, flags: ShownFlags) -> msgspec.Struct:
-    (
+    # No call of ours for each: a page has a hundred of them, a night a thousand.
+    shown_as = flags.values.get
+    found = []
+    for (
         message_id,
         site_id,
         obs_id,
@@ -121,25 +120,42 @@ def _shown(row: Row, flags: ShownFlags) -> msgspec.Struct:
         date_invalidated,
         parent_id,
         body,
-    ) = row
-    said = _read(body)
-    return _Shown(
-        message_id,
-        site_id,
-        obs_id,
-        instrument,
-        day_obs,
-        seq_num,
-        said.text,
-        said.level,
-        said.tags,
-        said.urls,
-        said.author,
-        said.user_agent or "",
-        said.author_kind == "human",
-        date_invalidated is None,
-        flags.shown(said.flag),
-        date_added,
-        date_invalidated,
-        parent_id,
-    )
+    ) in rows:
+        said = _read(body)
+        found.append(
+            _Shown(
+                message_id,
+                site_id,
+                obs_id,
+                instrument,
+                day_obs,
+                seq_num,
+                said.text,
+                said.level,
+                said.tags,
+                said.urls,
+                said.author,
+                said.user_agent or "",
+                said.author_kind == "human",
+                date_invalidated is None,
+                shown_as(said.flag, UNKNOWN),
+                _moment(date_added),
+                None if date_invalidated is None else _moment(date_invalidated),
+                parent_id,
+            )
+        )
+    return _encoder.encode(found)
+
+
+def _moment(written: str) -> str:
+    """Write a moment as `tai.format` does, from what the server writes.
+
+    That has a blank for the `T`, and leaves zeros at the end out.
+    """
+    if len(written) != _ALL_DIGITS:  # it is a full second, or ends with zeros
+        second, dot, rest = written.partition(".")
+        written = f"{second}.{rest:0<6}" if dot else second
+    return f"{written[:10]}T{written[11:]}"
+
+
+_ALL_DIGITS = len("2026-11-19 03:12:37.123456")

@@ -20,22 +20,23 @@ from annolog.exposurelog.parameters import REMEMBERED, MessageQuery
 from annolog.exposurelog.plans import Plan
 from annolog.storage.conditions import columns, fill
 from annolog.storage.database import Connection
-from annolog.storage.turn_messages import STORED
+from annolog.storage.turn_messages import STORED, shown
 
 PIECE = 1_000
 """Messages that a large answer brings at once."""
 
 _ROW = ", ".join(f"m.{name}" for name in STORED)
+_SHOWN = shown("m")
 _COLUMNS = (*STORED, "body")
 
 _ONE = f"""
-select {_ROW}, r.body
+select {_SHOWN}, r.body
   from message m join record r on r.record_id = m.revision_id
  where m.message_id = $1
 """  # noqa: S608 - a constant of this module
 
 _PAGE = """
-select {row}, r.body
+select {shown}, r.body
   from (
     select {row}, m.revision_id, {keys}
       from {messages} m {revisions} {bodies}
@@ -180,6 +181,7 @@ def statement(
     where, keys = parts.where(), parts.keys()
     text = fill(
         _PAGE,
+        shown=_SHOWN,
         row=_ROW,
         keys=", ".join(f"{key} as key_{i}" for i, (key, _) in enumerate(keys)),
         messages=fill(_FENCED, where=where) if plan.fenced else "message",

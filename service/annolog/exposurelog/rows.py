@@ -288,7 +288,7 @@ def _sealed(  # noqa: PLR0913 - what differs between a row and its end
     continues: UUID | None,
 ) -> Record:
     word = "human" if row.is_human else "bot"
-    return records.seal(
+    record, _ = records.seal(
         kind="revision",
         record_id=record_id,
         id_field="revision_id",
@@ -318,6 +318,7 @@ def _sealed(  # noqa: PLR0913 - what differs between a row and its end
             "uncurated": _uncurated(row.tags, row.instrument),
         },
     )
+    return record
 
 
 @lru_cache(maxsize=4096)

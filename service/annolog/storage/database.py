@@ -304,7 +304,12 @@ async def connect(url: str, use: Use) -> "asyncpg.Connection[asyncpg.Record]":
 
 
 def _session(use: Use) -> dict[str, str]:
-    return {"application_name": use.name, "timezone": "UTC", **use.settings}
+    return {
+        "application_name": use.name,
+        "timezone": "UTC",
+        "datestyle": "ISO",
+        **use.settings,
+    }
 
 
 async def _reset(connection: Connection) -> None:

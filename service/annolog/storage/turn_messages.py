@@ -42,6 +42,25 @@ STORED = (
 )
 """What of a message's row is shown, beside the body of its revision."""
 
+_MOMENTS = frozenset({"date_added", "date_invalidated"})
+
+
+def shown(row: str) -> str:
+    """Write the columns `STORED` of a row of `message` for those who show it.
+
+    Moments are text as the server writes it, ISO 8601 with a blank: the driver takes
+    longer to make a moment of it than for all else of a row.
+
+    Parameters
+    ----------
+    row
+        What the row is called there.
+    """
+    return ", ".join(
+        f"{row}.{name}::text as {name}" if name in _MOMENTS else f"{row}.{name}"
+        for name in STORED
+    )
+
 
 class _Ended(msgspec.Struct, omit_defaults=True):
     """What of a message changes when it ends, or another came before it."""
@@ -95,7 +114,7 @@ def insertion(number: int) -> str:
       select target_id, class_id, key, exposure_id, day_obs, seq_num from target
        where key = u.key offset 0) t
 {NAMES}
-  returning revision_id, {", ".join(STORED)}
+  returning revision_id, {shown("message")}
 """  # noqa: S608 - constants of this module
 
 
