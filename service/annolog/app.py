@@ -37,7 +37,8 @@ from annolog.api import (
     vocabulary,
 )
 from annolog.api.health import Probe, health_routes
-from annolog.api.observe import Metrics, install, metrics_route
+from annolog.api.metrics import Metrics, metrics_route
+from annolog.api.observe import install
 from annolog.auth.callers import (
     CallerMiddleware,
     Callers,

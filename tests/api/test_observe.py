@@ -12,7 +12,8 @@ from litestar.params import FromPath
 from litestar.testing import TestClient, create_test_client
 
 from annolog.api.logs import configure_logs
-from annolog.api.observe import HEADERS, Metrics, install, metrics_route
+from annolog.api.metrics import Metrics, metrics_route
+from annolog.api.observe import HEADERS, install
 from annolog.api.problems import HANDLERS
 from annolog.domain.errors import UnavailableError
 from annolog.storage.changes import Lag

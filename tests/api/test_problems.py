@@ -11,7 +11,8 @@ from litestar.testing import TestClient, create_test_client
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from annolog.api import problems
-from annolog.api.observe import Metrics, install
+from annolog.api.metrics import Metrics
+from annolog.api.observe import install
 from annolog.domain import errors
 from annolog.domain.errors import AnnologError, InvalidError, Problem
 

@@ -11,7 +11,8 @@ from litestar.types import Receive, Scope, Send
 from typing_extensions import override
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from annolog.api.observe import Front, Metrics
+from annolog.api.metrics import Metrics
+from annolog.api.observe import Front
 from annolog.api.wire import GATHERED, Gathering, Protocol, whole_of
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
