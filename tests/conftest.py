@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, settings
 
 from tests.support.fast_files import keep_compiled_modules, keep_files_in_memory
 from tests.support.kafka import KafkaServer
+from tests.support.nursery import fork_what_may_be
 from tests.support.postgres import PostgresServer, run_apart, use
 from tests.support.sessions import session_home
 
@@ -25,6 +26,7 @@ settings.load_profile("annolog")
 # Before pytest or a worker of it asks for a directory.
 keep_files_in_memory()
 keep_compiled_modules()
+fork_what_may_be()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

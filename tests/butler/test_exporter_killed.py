@@ -19,28 +19,10 @@ from annolog.butler.scopes import Scope
 from annolog.butler.tables import Tables
 from annolog.domain.snapshots import write
 from tests.support.butlers import CAMERA, MadeButler
+from tests.support.relay import PATH
 from tests.support.snapshots import TAKEN, Lines
 
 MANY = 300
-COMMAND = """
-import os, signal, sys
-from annolog.butler import exporter, scopes
-from annolog.domain.snapshots import read
-from tests.support.snapshots import TAKEN
-repo, path, moment = sys.argv[1:]
-lines = [read(line) for line in open(path, "rb")]
-exporter.AT_ONCE = 50
-told = 0
-def tell(progress):
-    global told
-    told += 1
-    if told == int(moment):
-        os.kill(os.getpid(), signal.SIGKILL)
-one = exporter.open_exporter(repo, scopes.Scope(), now=lambda: TAKEN, tell=tell)
-one.export(lines[0], lines[1:])
-print(told)
-"""
-ROOT = Path(__file__).parents[2]
 
 
 def written(lines: Lines, path: Path) -> Path:
@@ -51,10 +33,10 @@ def written(lines: Lines, path: Path) -> Path:
 
 def started(repo: str, path: Path, moment: int = -1) -> "subprocess.Popen[str]":
     """Start an exporter that kills itself the so manieth time that it tells."""
-    paths = [str(ROOT), str(ROOT / "service")]
+    words = ["tests.support.killed_exporter", repo, str(path), str(moment)]
     return subprocess.Popen(
-        [sys.executable, "-c", COMMAND, repo, str(path), str(moment)],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
+        [sys.executable, "-m", *words],
+        env=os.environ | {"PYTHONPATH": PATH},
         stdout=subprocess.PIPE,
         text=True,
     )

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,12 +18,20 @@ from annolog.butler.repository import Patience, Repository
 from annolog.domain.errors import UnavailableError
 from annolog.domain.registries import ExposureQuery
 from tests.support.butlers import CAMERA, MadeButler
+from tests.support.nursery import started_from_nothing
 
 HASTY = Patience(answer=0.5, start=30.0, away=1.0)
 """For butlers that are known to be opened quickly, or never."""
 
 ROOT = str(Path(annolog.__file__).parents[1])
 """Where processes of tests find the package."""
+
+
+@pytest.fixture(autouse=True)
+def _children_import_their_library() -> Iterator[None]:
+    """Let a child take its time to open a butler: here that is the matter."""
+    with started_from_nothing():
+        yield
 
 
 def child_of(repository: Repository) -> int:

@@ -139,7 +139,7 @@ class Relay(Kept):
         def command() -> Command:
             variables = {**environment(), **at(home)}
             self.bootstrap = variables["ANNOLOG_KAFKA_BOOTSTRAP"]
-            argv = (sys.executable, "-c", COMMAND, "--replication", str(replication))
+            argv = (sys.executable, *COMMAND, "--replication", str(replication))
             return Command(name, argv, variables)
 
         super().__init__(name, home, command, _relays)

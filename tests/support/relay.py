@@ -25,18 +25,10 @@ from annolog.stream.topics import (
     administer,
 )
 from tests.support import log
+from tests.support.marked import ROOT
 
-COMMAND = """
-import logging, os
-from annolog.cli.relay import relay
-from annolog.stream import orders
-from annolog.storage import orders as stored
-if piece := int(os.environ.get("TEST_PIECE", 0)):
-    orders.CHANGES_PIECE = stored.STATES_WINDOW = stored.SCANNED_WINDOW = piece
-logging.basicConfig(level=logging.INFO, format="%(message)s")
-relay()
-"""
-SERVICE = Path(__file__).parents[2] / "service"
+COMMAND = ("-m", "tests.support.relay_command")
+PATH = os.pathsep.join(str(ROOT / one) for one in ("", "service"))
 
 
 class RelayProcess:
@@ -59,7 +51,7 @@ class RelayProcess:
     ) -> None:
         self._environment = {
             **os.environ,
-            "PYTHONPATH": str(SERVICE),
+            "PYTHONPATH": PATH,
             "ANNOLOG_DATABASE_URL": database_url,
             "ANNOLOG_KAFKA_BOOTSTRAP": bootstrap,
             "ANNOLOG_KAFKA_TOPIC_PREFIX": prefix,
@@ -74,7 +66,7 @@ class RelayProcess:
     def start(self) -> None:
         with self._out.open("ab") as out:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", COMMAND],
+                [sys.executable, *COMMAND],
                 env=self._environment,
                 stdout=out,
                 stderr=out,
