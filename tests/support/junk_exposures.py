@@ -15,7 +15,7 @@ import httpx
 from annolog.stream.positions import Position
 from tests.support.marked import ROOT
 
-EXAMPLE = ROOT / "docs" / "examples" / "junk_exposures.py"
+EXAMPLE = "docs.examples.junk_exposures"
 EXPOSURES = 40
 
 Row: TypeAlias = tuple[Any, ...]
@@ -107,7 +107,7 @@ class Example:
     def __init__(self, home: Path, bootstrap: str, prefix: str) -> None:
         self.database = home / "junk.sqlite"
         self._out = home / "example.log"
-        self._argv = [sys.executable, str(EXAMPLE), "--kafka", bootstrap]
+        self._argv = [sys.executable, "-m", EXAMPLE, "--kafka", bootstrap]
         self._argv += ["--prefix", prefix, "--database", str(self.database)]
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -115,7 +115,7 @@ class Example:
         with self._out.open("ab") as out:
             self._process = subprocess.Popen(
                 [*self._argv, *more],
-                env={"PYTHONPATH": f"{ROOT / 'service'}:{ROOT / 'client'}"},
+                env={"PYTHONPATH": f"{ROOT}:{ROOT / 'service'}:{ROOT / 'client'}"},
                 stdout=out,
                 stderr=out,
             )

@@ -36,6 +36,7 @@ MODULES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "annolog.butler.child": ("annolog.butler.reading",),
         "annolog.cli": _SERVICE,
         "tests.support.relay_command": _SERVICE,
+        "docs.examples.junk_exposures": ("annolog.stream.batches", "httpx"),
         "tests.support.killed_exporter": ("annolog.butler.exporter",),
     }
 )
