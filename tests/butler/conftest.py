@@ -7,7 +7,7 @@ import pytest
 
 from annolog.butler.repository import Patience, Repository
 from annolog.runtime import Runtime, opened
-from tests.support.butlers import MadeButler, on_sky
+from tests.support.butlers import Clone, MadeButler, on_sky
 from tests.support.postgres import PostgresServer, of_debian
 
 PATIENCE = Patience(answer=20.0, start=60.0, away=0.5)
@@ -67,13 +67,23 @@ def butler_template(butler_postgres: PostgresServer) -> str:
 
 
 @pytest.fixture
-def registry_url(
-    butler_postgres: PostgresServer, butler_template: str
-) -> Iterator[str]:
+def registry_url(clone: Clone, butler_template: str) -> str:
     """Give the URL of an empty database that is fit for a butler."""
-    url = butler_postgres.create(template=butler_template)
-    yield url
-    butler_postgres.drop(url)
+    return clone(butler_template)
+
+
+@pytest.fixture
+def clone(butler_postgres: PostgresServer) -> Iterator[Clone]:
+    """Give what clones databases for butlers, as long as the test lasts."""
+    urls: list[str] = []
+
+    def cloned(template: str) -> str:
+        urls.append(butler_postgres.create(template=template))
+        return urls[-1]
+
+    yield cloned
+    for url in urls:
+        butler_postgres.drop(url)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from annolog.butler.ages import Age
 from annolog.butler.collections import Refreshed
 from annolog.butler.rules import Rules
 from annolog.butler.search import UPLOAD, UPLOAD_SQLITE, Repository
-from tests.support.butlers import CAMERA
+from tests.support.butlers import CAMERA, Clone
 from tests.support.postgres import PostgresServer
 from tests.support.tagged_butlers import TAGGED, TAKEN, HeldButler, InMemory
 
@@ -77,9 +77,9 @@ class Night:
         images = held.add("preliminary_visit_image", OLD, [one, three])
         return cls(held, exposures, later, raws, images)
 
-    def copy(self, root: Path) -> Self:
+    def copy(self, root: Path, *, database: str | None = None) -> Self:
         """Give one for a test of its own, quicker than it is made."""
-        return replace(self, held=self.held.copy(root))
+        return replace(self, held=self.held.copy(root, database=database))
 
     @property
     def repository(self) -> Repository:
@@ -102,22 +102,28 @@ class Night:
 
 
 @pytest.fixture(scope="module")
-def nights(butlers: Path) -> Mapping[str, Night]:
-    return {
+def nights(
+    butlers: Path, butler_postgres: PostgresServer, butler_template: str
+) -> Mapping[str, Night]:
+    url = butler_postgres.create("collections", template=butler_template)
+    found = {
         "today": Night.make(butlers / "night of today"),
         "universe 0": Night.make(butlers / "night of universe 0", 0),
+        "postgresql": Night.make(butlers / "night of postgresql", database=url),
     }
+    found["postgresql"].held.made.close()
+    return found
 
 
 @pytest.fixture(params=["today", "universe 0", "postgresql"])
 def night(
-    nights: Mapping[str, Night], tmp_path: Path, request: pytest.FixtureRequest
+    nights: Mapping[str, Night],
+    clone: Clone,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
 ) -> Iterator[Night]:
-    if request.param == "postgresql":
-        database: str = request.getfixturevalue("registry_url")
-        found = Night.make(tmp_path / "repo", database=database)
-    else:
-        found = nights[request.param].copy(tmp_path / "repo")
+    database = clone("collections") if request.param == "postgresql" else None
+    found = nights[request.param].copy(tmp_path / "repo", database=database)
     with found.held.butler:
         yield found
 

@@ -1,7 +1,7 @@
 """The exporter on real butlers: any earlier state becomes the wanted one."""
 
 import copy
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,8 @@ from annolog.butler.setrows import UnknownSetError
 from annolog.butler.tables import Tables, TablesError
 from annolog.domain.snapshots import Line, SetVersion
 from annolog.domain.times import Span
-from tests.support.butlers import CAMERA, MadeButler
+from tests.support.butlers import CAMERA, Clone, MadeButler
+from tests.support.postgres import PostgresServer
 from tests.support.snapshots import TAKEN, Lines, a_head
 
 Content = dict[str, set[tuple[object, ...]]]
@@ -61,16 +62,35 @@ def content(made: MadeButler) -> Content:
     }
 
 
-@pytest.fixture(params=["SQLite", "PostgreSQL"])
-def night(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MadeButler]:
-    """Give a butler with exposures 1 to 6, a visit, and raws of two detectors."""
-    database = None
-    if request.param == "PostgreSQL":
-        database = request.getfixturevalue("registry_url")
-    made = MadeButler.create(tmp_path / "night", database=database)
+@pytest.fixture(scope="module")
+def nights(
+    butlers: Path, butler_postgres: PostgresServer, butler_template: str
+) -> Mapping[str, MadeButler]:
+    """Give butlers with exposures 1 to 6, a visit, and raws of two detectors."""
+    url = butler_postgres.create("exporter", template=butler_template)
+    found = {"SQLite": None, "PostgreSQL": url}
+    return {name: _made(butlers / f"of {name}", found[name]) for name in found}
+
+
+def _made(root: Path, database: str | None) -> MadeButler:
+    made = MadeButler.create(root, database=database)
     ids = made.take(range(1, 7))
     made.define_visits({ids[0]: ids[:2]})
     made.ingest(ids, detectors=[0, 1])
+    made.close()
+    return made
+
+
+@pytest.fixture(params=["SQLite", "PostgreSQL"])
+def night(
+    nights: Mapping[str, MadeButler],
+    clone: Clone,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+) -> Iterator[MadeButler]:
+    """Give such a butler of the test's own."""
+    database = clone("exporter") if request.param == "PostgreSQL" else None
+    made = nights[request.param].copy(tmp_path / "night", database=database)
     yield made
     made.close()
 

@@ -16,7 +16,8 @@ from annolog.butler.rules import FlaggedRule, SetRule, UsableRule
 from annolog.butler.scopes import Scope
 from annolog.butler.search import UPLOAD_SQLITE, Repository
 from annolog.domain.times import MICROSECOND, Span
-from tests.support.butlers import CAMERA
+from tests.support.butlers import CAMERA, Clone
+from tests.support.postgres import PostgresServer
 from tests.support.snapshots import Lines
 from tests.support.tagged_butlers import TAKEN, HeldButler
 
@@ -121,23 +122,29 @@ def _part(ref: DatasetRef) -> Part:
 
 
 @pytest.fixture(scope="module")
-def nights(butlers: Path) -> Mapping[str, Night]:
-    return {
+def nights(
+    butlers: Path, butler_postgres: PostgresServer, butler_template: str
+) -> Mapping[str, Night]:
+    url = butler_postgres.create("lasting", template=butler_template)
+    found = {
         "today": Night.make(butlers / "lasting today"),
         "universe 0": Night.make(butlers / "lasting universe 0", 0),
+        "postgresql": Night.make(butlers / "lasting postgresql", database=url),
     }
+    found["postgresql"].held.made.close()
+    return found
 
 
 @pytest.fixture(params=["today", "universe 0", "postgresql"])
 def night(
-    nights: Mapping[str, Night], tmp_path: Path, request: pytest.FixtureRequest
+    nights: Mapping[str, Night],
+    clone: Clone,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
 ) -> Iterator[Night]:
-    if request.param == "postgresql":
-        database: str = request.getfixturevalue("registry_url")
-        found = Night.make(tmp_path / "repo", database=database)
-    else:
-        held = nights[request.param].held.copy(tmp_path / "repo")
-        found = replace(nights[request.param], held=held)
+    database = clone("lasting") if request.param == "postgresql" else None
+    held = nights[request.param].held.copy(tmp_path / "repo", database=database)
+    found = replace(nights[request.param], held=held)
     with found.held.butler:
         yield found
 

@@ -11,11 +11,11 @@ Its registry is all that counts here: datasets have no files.
 import atexit
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 from astropy.time import Time, TimeDelta
 from lsst.daf.butler import (
@@ -35,6 +35,9 @@ CAMERA = "LSSTCam"
 
 NIGHT = 20260115
 """Night of what is taken, unless told otherwise."""
+
+Clone: TypeAlias = Callable[[str], str]
+"""Clones a database of a given name, and gives the URL of the clone."""
 
 _OLD = "resource://lsst.daf.butler/configs/old_dimensions/daf_butler_universe{}.yaml"
 _SUBSET = "resource://lsst.daf.butler/tests/registry_data/lsstcam-subset.yaml"
@@ -71,6 +74,18 @@ class MadeButler:
         for name in instruments:
             made.add_instrument(name)
         return made
+
+    def copy(self, root: Path, *, database: str | None = None) -> Self:
+        """Give another with the same in it, which is quicker than to make it again.
+
+        One on PostgreSQL must be closed, and `database` be a clone of its own.
+        """
+        shutil.copytree(self.uri, root)
+        if database is not None:
+            file = root / "butler.yaml"
+            own = Config(str(file))[".registry.db"]
+            file.write_text(file.read_text().replace(own, database))
+        return type(self)(str(root), Butler.from_config(str(root), writeable=True))
 
     def close(self) -> None:
         """Close its connections, which the end of a database waits for."""

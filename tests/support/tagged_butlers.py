@@ -7,7 +7,6 @@
 No dataset has a file: a registry is all that counts here.
 """
 
-import shutil
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -94,11 +93,9 @@ class HeldButler:
             )
         return held
 
-    def copy(self, root: Path) -> Self:
-        """Give another repository with the same in it."""
-        shutil.copytree(self.uri, root)
-        butler = Butler.from_config(str(root), writeable=True)
-        return replace(self, made=MadeButler(str(root), butler))
+    def copy(self, root: Path, *, database: str | None = None) -> Self:
+        """Give another repository with the same in it, as `MadeButler.copy` does."""
+        return replace(self, made=self.made.copy(root, database=database))
 
     @property
     def butler(self) -> Butler:
