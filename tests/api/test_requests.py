@@ -66,6 +66,10 @@ def test_json_is_taken(client: TestClient[Litestar], kind: str) -> None:
     assert send(client, b'{"text": "hi"}', kind) == (201, {"text": "hi"})
 
 
+def test_a_byte_order_mark_is_passed_over(client: TestClient[Litestar]) -> None:
+    assert send(client, b'\xef\xbb\xbf{"text": "hi"}') == (201, {"text": "hi"})
+
+
 @pytest.mark.parametrize(
     ("kind", "code"),
     [

@@ -98,6 +98,12 @@ async def test_a_message_is_answered_whole_with_200(door: Door) -> None:
     assert await door.read(said) == said
 
 
+async def test_a_byte_order_mark_is_passed_over(door: Door) -> None:
+    body = b"\xef\xbb\xbf" + msgspec.json.encode(a_message(1, message_text="windy"))
+    said = decoded(await door.send("POST", "/messages", content=body))
+    assert said["message_text"] == "windy"
+
+
 async def test_what_may_be_left_out_has_defaults(door: Door) -> None:
     said = await door.add(1, message_text="")
     assert (said["message_text"], said["level"], said["exposure_flag"]) == (

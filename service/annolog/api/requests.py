@@ -8,6 +8,7 @@ the model's to say (422). Odd but valid Unicode passes as it came.
 """
 
 import re
+from codecs import BOM_UTF8
 from collections.abc import Collection
 from typing import Any, TypeVar
 from uuid import UUID
@@ -175,7 +176,8 @@ async def whole_body(request: Request[Any, Any, Any], limit: int) -> bytes:
     Returns
     -------
     bytes
-        The whole body; may be empty.
+        The whole body, which may be empty; without the byte order mark that some
+        programs put before UTF-8.
 
     Raises
     ------
@@ -201,7 +203,7 @@ async def whole_body(request: Request[Any, Any, Any], limit: int) -> bytes:
         if size > limit:
             raise _too_large(limit)
         more = message["more_body"]
-    return b"".join(parts)
+    return b"".join(parts).removeprefix(BOM_UTF8)
 
 
 def content_type(request: Request[Any, Any, Any], types: Collection[str]) -> str:
