@@ -23,7 +23,7 @@ from annolog.runtime import opened
 from tests.support.postgres import PostgresServer
 from tests.support.served import ServiceProcess
 
-SECONDS = 8.0
+SECONDS = 11.0
 """How long the writers go on; after it, each ends what it has begun."""
 
 WRITERS = 16
