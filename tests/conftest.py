@@ -7,7 +7,11 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.support.fast_files import keep_compiled_modules, keep_files_in_memory
+from tests.support.fast_files import (
+    keep_compiled_modules,
+    keep_files_in_memory,
+    trust_one_authority,
+)
 from tests.support.kafka import KafkaServer
 from tests.support.nursery import fork_what_may_be
 from tests.support.postgres import PostgresServer, run_apart, use
@@ -26,6 +30,7 @@ settings.load_profile("annolog")
 # Before pytest or a worker of it asks for a directory.
 keep_files_in_memory()
 keep_compiled_modules()
+trust_one_authority()
 fork_what_may_be()
 
 

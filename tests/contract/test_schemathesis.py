@@ -32,7 +32,7 @@ from annolog.settings import Settings
 from tests.support.postgres import PostgresServer
 from tests.support.served import ServiceProcess
 
-EXAMPLES = int(os.environ.get("SCHEMATHESIS_EXAMPLES", "8"))
+EXAMPLES = int(os.environ.get("SCHEMATHESIS_EXAMPLES", "5"))
 """Requests of each operation and kind; more of them on a long evening."""
 
 SEED = int(os.environ.get("SCHEMATHESIS_SEED", "20261119"))
