@@ -21,7 +21,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -45,9 +45,6 @@ MODULES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 _SUBREAPER = 36
 _LONGEST = 1 << 20
 
-_prctl: Callable[[int, int], int] = ctypes.CDLL(None).prctl
-
-
 _waits = threading.Event()
 
 
@@ -62,7 +59,9 @@ def started_from_nothing() -> Iterator[None]:
 
 
 def fork_what_may_be() -> None:
-    """Let `subprocess`, and asyncio with it, fork what may be forked."""
+    """Let `subprocess`, and asyncio with it, fork what may be forked; on Linux."""
+    if sys.platform != "linux":
+        return
     started = subprocess._fork_exec  # type: ignore[attr-defined]
     nursery = _Nursery()
 
@@ -125,12 +124,16 @@ class _Nursery:
             if self._orders is None:
                 self._orders = _begun()
             # The process in between ends, and what it forked becomes ours.
-            _prctl(_SUBREAPER, 1)
+            _adopt(1)
             try:
                 socket.send_fds(self._orders, [json.dumps(order).encode()], streams)
                 return int(self._orders.recv(_LONGEST))
             finally:
-                _prctl(_SUBREAPER, 0)
+                _adopt(0)
+
+
+def _adopt(orphans: int) -> None:
+    ctypes.CDLL(None).prctl(_SUBREAPER, orphans)
 
 
 def _begun() -> socket.socket:
