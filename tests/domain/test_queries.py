@@ -57,8 +57,9 @@ def value_of(column: SortColumn) -> st.SearchStrategy[Any]:
     return st.none() | found if column.nullable else found
 
 
-def rows_of(order: Order) -> st.SearchStrategy[list[Key]]:
-    return st.lists(st.tuples(*map(value_of, order.columns)), unique=True, max_size=15)
+def rows_of(order: Order, most: int = 15) -> st.SearchStrategy[list[Key]]:
+    row = st.tuples(*map(value_of, order.columns))
+    return st.lists(row, unique=True, max_size=most)
 
 
 def compare(order: Order, a: Key, b: Key) -> int:
@@ -135,7 +136,7 @@ def test_rows_inserted_between_pages_repeat_and_hide_no_other(
     rows, pages = list(before), list[Key]()
     while page := read(order, rows, pages[-1] if pages else None, 3):
         pages += page
-        rows += [r for r in data.draw(rows_of(order)) if r not in rows][:2]
+        rows += [r for r in data.draw(rows_of(order, 2)) if r not in rows]
         if len(rows) > 40:
             break
     else:
