@@ -11,7 +11,7 @@ run: export ANNOLOG_AUTH ?= none
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check bench soak faults lock clean
+.PHONY: help run test check types style bench soak faults lock clean
 
 help: ## show what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
@@ -22,10 +22,14 @@ run: $(VENV)/run.stamp ## run annolog on 127.0.0.1:8080, with data in .annolog
 test: $(VENV)/dev.stamp ## run all tests, on a real PostgreSQL and a real Kafka broker
 	$(BIN)/pytest -n 3 --dist loadfile $(TEST)
 
-check: $(VENV)/dev.stamp ## check style, types, docstrings, imports, openapi.yaml
+check: types style ## check style, types, docstrings, imports, openapi.yaml
+
+types: $(VENV)/dev.stamp
+	$(BIN)/mypy
+
+style: $(VENV)/dev.stamp
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/mypy
 	find service client -name '*.py' | xargs $(BIN)/numpydoc lint
 	$(BIN)/lint-imports
 	$(BIN)/annologd openapi --check
