@@ -27,9 +27,6 @@ settings.register_profile(
 )
 settings.load_profile("annolog")
 
-LONG = ("acceptance", "stream", "butler", "client", "local", "contract", "exposurelog")
-"""Folders of tests that take long, most of all the first."""
-
 # Before pytest or a worker of it asks for a directory.
 keep_files_in_memory()
 keep_compiled_modules()
@@ -50,16 +47,6 @@ def pytest_configure(config: pytest.Config) -> None:
     """Remember which PostgreSQL was chosen."""
     if config.option.postgres:
         use(Path(config.option.postgres))
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with those that take long: at the end, short ones keep all at work."""
-
-    def place(item: pytest.Item) -> int:
-        folder = item.path.parent.name
-        return LONG.index(folder) if folder in LONG else len(LONG)
-
-    items.sort(key=place)
 
 
 @pytest.fixture(scope="session")
